@@ -1,0 +1,16 @@
+//! The nouns of the product: ids, phone numbers, content, states, deliveries. Pure values: no I/O, no wire format.
+
+mod callback;
+mod content;
+mod delivery;
+pub mod event_id;
+mod id;
+mod phone;
+mod state;
+
+pub use callback::{Callback, InvalidCallback};
+pub use content::{Content, Text, Violation};
+pub use delivery::{Delivery, DeliveryState, DeliveryStatus};
+pub use id::{ApplicationId, ConnectionId, ContactId, EventId, InvalidId, KeyId, WebhookId};
+pub use phone::{E164, InvalidNumber, PhoneNumberId, WabaId, Wamid};
+pub use state::{OnUnknown, Submission, UnknownCode};

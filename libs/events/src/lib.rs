@@ -1,0 +1,7 @@
+//! How occurrences become events of the log: one builder per kind, used by whichever service learns of the occurrence first, so that both make the same event.
+
+mod build;
+pub mod content;
+pub mod timestamp;
+
+pub use build::{Inbound, Outbound, Status, Step, Submission};
