@@ -38,110 +38,114 @@ fn the_protocol_keeps_its_promises_under_every_policy() {
     }
 }
 
+const DOUBLE: &str = "at most one acceptance, two under RESEND";
+const STUCK: &str = "nothing is stuck while the owner lives";
+const UNTRUE: &str = "what is recorded as accepted was accepted";
+const ENDED: &str = "a refused or canceled message was not accepted and will not be";
+
+/// The protocol without some of its rules.
+type Mutation = fn(Rules) -> Rules;
+
+/// What is left out, and the promise that breaks.
+const MUTANTS: &[(&str, Policy, Mutation, &str)] = &[
+    (
+        "no fence, no state check",
+        Policy::Hold,
+        |all| Rules {
+            fence: false,
+            state_check: false,
+            ..all
+        },
+        DOUBLE,
+    ),
+    (
+        "no fence, a single sweep",
+        Policy::Hold,
+        |all| Rules {
+            fence: false,
+            repeated_sweep: false,
+            ..all
+        },
+        STUCK,
+    ),
+    (
+        "no durable intent",
+        Policy::Hold,
+        |all| Rules {
+            durable_intent: false,
+            ..all
+        },
+        DOUBLE,
+    ),
+    (
+        "sweep to QUEUED",
+        Policy::Hold,
+        |all| Rules {
+            sweep_to_unknown: false,
+            ..all
+        },
+        DOUBLE,
+    ),
+    (
+        "recording without the attempt",
+        Policy::Hold,
+        |all| Rules {
+            record_by_attempt: false,
+            ..all
+        },
+        DOUBLE,
+    ),
+    (
+        "a reused attempt number",
+        Policy::Hold,
+        |all| Rules {
+            attempt_grows: false,
+            ..all
+        },
+        DOUBLE,
+    ),
+    (
+        "an uncounted resend",
+        Policy::Resend,
+        |all| Rules {
+            resend_counted: false,
+            ..all
+        },
+        DOUBLE,
+    ),
+    (
+        "a foreign echo",
+        Policy::Hold,
+        |all| Rules {
+            echo_checked: false,
+            ..all
+        },
+        UNTRUE,
+    ),
+    (
+        "a library retry",
+        Policy::Hold,
+        |all| Rules {
+            no_library_retry: false,
+            ..all
+        },
+        DOUBLE,
+    ),
+    (
+        "ending with an unsettled attempt",
+        Policy::Resend,
+        |all| Rules {
+            unsettled_checked: false,
+            ..all
+        },
+        ENDED,
+    ),
+];
+
 #[test]
 fn each_rule_is_needed() {
-    let double = "at most one acceptance, two under RESEND";
-    let stuck = "nothing is stuck while the owner lives";
-    let untrue = "what is recorded as accepted was accepted";
-    let ended = "a refused or canceled message was not accepted and will not be";
-    let mutants = [
-        (
-            "no fence and no state check",
-            Policy::Hold,
-            Rules {
-                fence: false,
-                state_check: false,
-                ..Rules::ALL
-            },
-            double,
-        ),
-        (
-            "no fence and a single sweep",
-            Policy::Hold,
-            Rules {
-                fence: false,
-                repeated_sweep: false,
-                ..Rules::ALL
-            },
-            stuck,
-        ),
-        (
-            "no durable intent",
-            Policy::Hold,
-            Rules {
-                durable_intent: false,
-                ..Rules::ALL
-            },
-            double,
-        ),
-        (
-            "sweep to QUEUED",
-            Policy::Hold,
-            Rules {
-                sweep_to_unknown: false,
-                ..Rules::ALL
-            },
-            double,
-        ),
-        (
-            "recording without the attempt",
-            Policy::Hold,
-            Rules {
-                record_by_attempt: false,
-                ..Rules::ALL
-            },
-            double,
-        ),
-        (
-            "a reused attempt number",
-            Policy::Hold,
-            Rules {
-                attempt_grows: false,
-                ..Rules::ALL
-            },
-            double,
-        ),
-        (
-            "an uncounted resend",
-            Policy::Resend,
-            Rules {
-                resend_counted: false,
-                ..Rules::ALL
-            },
-            double,
-        ),
-        (
-            "a foreign echo",
-            Policy::Hold,
-            Rules {
-                echo_checked: false,
-                ..Rules::ALL
-            },
-            untrue,
-        ),
-        (
-            "a library retry",
-            Policy::Hold,
-            Rules {
-                no_library_retry: false,
-                ..Rules::ALL
-            },
-            double,
-        ),
-        (
-            "ending with an unsettled attempt",
-            Policy::Resend,
-            Rules {
-                unsettled_checked: false,
-                ..Rules::ALL
-            },
-            ended,
-        ),
-    ];
-    for (name, policy, rules, promise) in mutants {
-        assert!(
-            breaks(policy, rules, promise),
-            "without its rule, «{name}» should break «{promise}»"
-        );
+    for (name, policy, mutate, promise) in MUTANTS {
+        let broken = breaks(*policy, mutate(Rules::ALL), promise);
+        assert!(broken, "without its rule, «{name}» should break «{promise}»");
     }
 }
