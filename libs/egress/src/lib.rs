@@ -1,0 +1,6 @@
+//! The only door for outgoing HTTP: no redirects, no proxies, no retries, bounded in time and size, and clear about whether a request can have left.
+
+mod client;
+
+pub use client::{Cause, Client, Config, Invalid, Response, SendError};
+pub use reqwest::Request;

@@ -1,0 +1,130 @@
+//! Meta writes numbers as strings and back, and seconds as milliseconds: read either.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, Error, Visitor};
+use time::OffsetDateTime;
+
+/// Longest text of an id, name or word that is read.
+const MAX_WORD: usize = 1_024;
+
+/// A word that may come as a number.
+pub(super) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    deserializer.deserialize_any(Word).map(Cow::into_owned)
+}
+
+/// A word that may come as a number, may be null and may be absent.
+pub(super) fn optional_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let word = deserializer.deserialize_any(OptionalWord)?;
+    Ok(word.map(Cow::into_owned).filter(|word| !word.is_empty()))
+}
+
+/// A whole number that may come as a string.
+pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let word = deserializer.deserialize_any(Word)?;
+    word.trim().parse().map_err(|_| D::Error::custom("not a whole number"))
+}
+
+/// A time in unix seconds, or in milliseconds: no message of ours is from the year 5138. Later than the webhook itself is a clock of Meta's that runs ahead.
+pub(super) fn time_of(written: i64, received: OffsetDateTime) -> Option<OffsetDateTime> {
+    let seconds = if written.unsigned_abs() >= 100_000_000_000 {
+        written / 1_000
+    } else {
+        written
+    };
+    // WhatsApp began in 2009.
+    let at = OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .filter(|at| at.year() >= 2009)?;
+    let ahead = at > received + time::Duration::minutes(5);
+    Some(if ahead {
+        received.replace_nanosecond(0).unwrap_or(received)
+    } else {
+        at
+    })
+}
+
+struct Word;
+
+impl<'de> Visitor<'de> for Word {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a string of at most {MAX_WORD} bytes, or a number")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        if text.len() <= MAX_WORD {
+            Ok(Cow::Borrowed(text))
+        } else {
+            Err(E::invalid_length(text.len(), &self))
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        if text.len() <= MAX_WORD {
+            Ok(Cow::Owned(text.to_owned()))
+        } else {
+            Err(E::invalid_length(text.len(), &self))
+        }
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(number.to_string()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(number.to_string()))
+    }
+}
+
+struct OptionalWord;
+
+impl<'de> Visitor<'de> for OptionalWord {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Word.expecting(f)
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Word.visit_borrowed_str(text).map(Some)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Word.visit_str(text).map(Some)
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+        Word.visit_i64(number).map(Some)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+        Word.visit_u64(number).map(Some)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn times_in_seconds_or_milliseconds_never_ahead_of_their_webhook() {
+        let received = datetime!(2026-11-23 10:00:00.5 UTC);
+        let at = datetime!(2026-11-23 09:59:59 UTC);
+        assert_eq!(time_of(at.unix_timestamp(), received), Some(at));
+        assert_eq!(time_of(at.unix_timestamp() * 1_000 + 7, received), Some(at));
+        let ahead = datetime!(2027-01-01 0:00 UTC).unix_timestamp();
+        assert_eq!(time_of(ahead, received), Some(datetime!(2026-11-23 10:00 UTC)));
+        for nonsense in [0, -1, i64::MIN, i64::MAX, 1_000_000_000] {
+            assert_eq!(time_of(nonsense, received), None, "{nonsense}");
+        }
+    }
+}
