@@ -1,0 +1,10 @@
+#![doc = include_str!("../README.md")]
+
+mod buckets;
+mod gcra;
+mod health;
+mod local;
+mod remote;
+
+pub use buckets::{Buckets, BucketsConfig, GiveBack, Grant, Take};
+pub use remote::ConnectError;
