@@ -1,5 +1,5 @@
 use outeract_domain::{ApplicationId, ConnectionId, ContactId, Content, EventId, PhoneNumberId, Wamid, event_id};
-use outeract_proto::messaging::v1::SendError;
+use outeract_proto::messaging::v1::{MessageContent, SendError};
 use outeract_proto::tracking::internal::v1::EventRecord;
 use outeract_proto::tracking::v1::event::Payload;
 use outeract_proto::tracking::v1::{Edges, Event, MessagePayload, Party, StatusPayload};
@@ -109,8 +109,8 @@ pub struct Inbound<'a> {
     pub contact: ContactId,
     /// The user's name as Meta reported it; empty when it did not.
     pub name: &'a str,
-    /// What it says.
-    pub content: &'a Content,
+    /// What it says, as the contract writes it: users write what Meta lets them, not what Meta lets us send.
+    pub content: &'a MessageContent,
     /// Meta's id of the message it replies to.
     pub reply_to: Option<&'a str>,
 }
@@ -211,7 +211,7 @@ impl Inbound<'_> {
             platform: "whatsapp".to_owned(),
             external_message_id: self.wamid.as_str().to_owned(),
             role: "user".to_owned(),
-            content: Some(content::to_proto(self.content)),
+            content: Some(self.content.clone()),
             reply_to_external_message_id: self.reply_to.unwrap_or_default().to_owned(),
         };
         let edges = Edges {

@@ -21,7 +21,7 @@ pub struct TokenInfo {
     pub data_access_expires_at: Option<OffsetDateTime>,
     /// Permissions.
     pub scopes: Vec<String>,
-    /// WABAs it may manage, newest first.
+    /// WABAs it may manage, newest first. Empty where Meta lists none: the permission, if it is among `scopes`, is bound to no particular ones.
     pub waba_ids: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -17,7 +17,7 @@ pub struct Client {
 }
 
 /// What became of a send. A Graph error object means that Meta did not accept; whatever is not clear is `Unknown`.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Outcome {
     /// Meta accepted the message.
     Accepted {
@@ -90,6 +90,21 @@ struct SentMessage {
     id: String,
     #[serde(default)]
     message_status: Option<String>,
+}
+
+impl fmt::Debug for Outcome {
+    // The recipient's ids are private.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted { pacing, .. } => f
+                .debug_struct("Accepted")
+                .field("pacing", pacing)
+                .finish_non_exhaustive(),
+            Self::Rejected(error) => f.debug_tuple("Rejected").field(error).finish(),
+            Self::NeverSent(error) => f.debug_tuple("NeverSent").field(error).finish(),
+            Self::Unknown { http_status } => f.debug_struct("Unknown").field("http_status", http_status).finish(),
+        }
+    }
 }
 
 // === impl Client ===
@@ -172,31 +187,24 @@ impl Client {
     }
 }
 
-/// Reads a send's answer.
+/// Reads a send's answer. An id in a 2xx is an acceptance whatever else stands there; then an error object is a refusal; nothing else is clear.
 fn outcome(http_status: u16, body: &[u8]) -> Outcome {
-    if let Some(error) = GraphError::parse(body, http_status) {
-        return Outcome::Rejected(error);
+    let success = (200..300).contains(&http_status);
+    let sent = success.then(|| serde_json::from_slice::<Sent>(body).ok()).flatten();
+    if let Some(Sent { contacts, messages }) = sent
+        && let Some(message) = messages.into_iter().next()
+        && let Some(wamid) = Wamid::new(message.id)
+    {
+        let SentContact { wa_id, user_id } = contacts.into_iter().next().unwrap_or_default();
+        let pacing = message.message_status.filter(|status| status != "accepted");
+        return Outcome::Accepted {
+            wamid,
+            wa_id,
+            user_id,
+            pacing,
+        };
     }
-    let accepted = (200..300)
-        .contains(&http_status)
-        .then(|| serde_json::from_slice::<Sent>(body).ok())
-        .flatten();
-    let Some(Sent { contacts, messages }) = accepted else {
-        return Outcome::Unknown { http_status };
-    };
-    let Some(message) = messages.into_iter().next() else {
-        return Outcome::Unknown { http_status };
-    };
-    let Some(wamid) = Wamid::new(message.id) else {
-        return Outcome::Unknown { http_status };
-    };
-    let SentContact { wa_id, user_id } = contacts.into_iter().next().unwrap_or_default();
-    Outcome::Accepted {
-        wamid,
-        wa_id,
-        user_id,
-        pacing: message.message_status.filter(|status| status != "accepted"),
-    }
+    GraphError::parse(body, http_status).map_or(Outcome::Unknown { http_status }, Outcome::Rejected)
 }
 
 fn percent_encode(value: &str, url: &mut String) {
@@ -230,7 +238,7 @@ mod tests {
         assert!(matches!(outcome(200, held), Outcome::Accepted { pacing: Some(_), .. }));
 
         let refused =
-            br#"{"error":{"message":"(#131047)","code":131047,"error_data":{"details":"..."},"fbtrace_id":"A"}}"#;
+            br#"{"error":{"message":"(#131047)","type":"OAuthException","code":131047,"error_data":{"details":"..."},"fbtrace_id":"A"}}"#;
         for status in [200, 400, 500] {
             assert!(
                 matches!(
@@ -240,7 +248,7 @@ mod tests {
                 "{status}"
             );
         }
-        let unclear: [(u16, &[u8]); 8] = [
+        let unclear: [(u16, &[u8]); 9] = [
             (200, b""),
             (200, b"<html>"),
             (200, br#"{"messages":[]}"#),
@@ -249,6 +257,8 @@ mod tests {
             (500, sent),
             (502, b"<html>Bad Gateway</html>"),
             (500, br#"{"error":"text"}"#),
+            // A gateway's own error, not Meta's.
+            (503, br#"{"error":{"code":503,"message":"upstream"}}"#),
         ];
         for (status, body) in unclear {
             assert!(

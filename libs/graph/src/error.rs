@@ -25,13 +25,15 @@ struct Envelope {
 
 #[derive(Deserialize)]
 struct Wire {
+    // All three are Meta's own requirement: a gateway's error that happens to carry a code is not Meta's word.
     code: i32,
+    #[serde(rename = "type")]
+    _type: String,
+    message: String,
     #[serde(default)]
     error_subcode: Option<i32>,
     #[serde(default)]
     is_transient: Option<bool>,
-    #[serde(default)]
-    message: Option<String>,
     #[serde(default)]
     error_data: Option<Data>,
     #[serde(default)]
@@ -48,13 +50,13 @@ impl GraphError {
     /// The error object in an answer's body; `None` when there is no well-formed one.
     pub fn parse(body: &[u8], http_status: u16) -> Option<Self> {
         let wire = serde_json::from_slice::<Envelope>(body).ok()?.error;
-        let details = wire.error_data.and_then(|data| data.details).or(wire.message);
+        let details = wire.error_data.and_then(|data| data.details).unwrap_or(wire.message);
         Some(Self {
             code: wire.code,
             subcode: wire.error_subcode.unwrap_or(0),
             is_transient: wire.is_transient.unwrap_or(false),
             http_status,
-            details: details.unwrap_or_default(),
+            details,
             fbtrace_id: wire.fbtrace_id.unwrap_or_default(),
         })
     }

@@ -318,6 +318,19 @@ mod tests {
     }
 
     #[test]
+    fn the_contract_lists_every_reason() {
+        let readme = include_str!("../../../proto/README.md");
+        let verdicts = TABLE.iter().map(|row| &row.verdict);
+        for verdict in verdicts.chain([&UNKNOWN_TRANSIENT, &UNKNOWN_LIMIT, &UNKNOWN]) {
+            assert!(
+                readme.contains(&format!("| `{}` |", verdict.reason)),
+                "{}",
+                verdict.reason
+            );
+        }
+    }
+
+    #[test]
     fn each_class_reacts_as_its_meaning_demands() {
         for row in TABLE {
             let Verdict {

@@ -3,10 +3,16 @@ use outeract_seal::Secret;
 use crate::signature;
 
 /// What a call to the Graph API is authorised with: an access token and the proof that its holder knows the app secret.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Token {
     access_token: Secret,
     proof: String,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
 }
 
 impl Token {

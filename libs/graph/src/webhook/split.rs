@@ -78,6 +78,9 @@ struct Place<'a> {
     phone_number_id: Option<&'a str>,
 }
 
+/// Most items that are read of one webhook; Meta batches at most 1,000. What is beyond is one broken item, so that it is seen and the webhook stays for a replay.
+const MAX_ITEMS: usize = 10_000;
+
 /// Reads a body into its items, in Meta's order. Every part of a well-formed body ends in at least one item: what cannot be read becomes a broken one, so that nothing goes missing.
 pub fn parse(raw: &[u8], received: OffsetDateTime) -> Result<Vec<Item>, Malformed> {
     // A struct is read from an array too: insist on an object.
@@ -93,7 +96,7 @@ pub fn parse(raw: &[u8], received: OffsetDateTime) -> Result<Vec<Item>, Malforme
     match body.object.as_deref() {
         Some("whatsapp_business_account") => match elements(body.entry) {
             Some(entries) if !entries.is_empty() => {
-                for (index, entry) in entries.into_iter().enumerate() {
+                for (index, entry) in entries.into_iter().enumerate().take(MAX_ITEMS) {
                     read_entry(entry, &format!("/entry/{index}"), received, &mut items);
                 }
             }
@@ -104,6 +107,12 @@ pub fn parse(raw: &[u8], received: OffsetDateTime) -> Result<Vec<Item>, Malforme
         other => items.push(whole.item(Kind::Unsupported {
             what: format!("object.{}", word_of(other.unwrap_or(""))),
         })),
+    }
+    if items.len() > MAX_ITEMS {
+        items.truncate(MAX_ITEMS);
+        items.push(whole.item(Kind::Broken {
+            reason: "ITEMS_TOO_MANY",
+        }));
     }
     Ok(items)
 }
@@ -119,7 +128,7 @@ fn read_entry(raw: &RawValue, pointer: &str, received: OffsetDateTime, items: &m
     };
     match elements(entry.as_ref().and_then(|entry| entry.changes)) {
         Some(changes) if !changes.is_empty() => {
-            for (index, change) in changes.into_iter().enumerate() {
+            for (index, change) in changes.into_iter().enumerate().take(room(items)) {
                 read_change(change, &format!("{pointer}/changes/{index}"), waba_id, received, items);
             }
         }
@@ -170,6 +179,7 @@ fn read_change(raw: &RawValue, pointer: &str, waba_id: &str, received: OffsetDat
 
 fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime, items: &mut Vec<Item>) {
     let before = items.len();
+    let contacts = contacts(value);
     let pointer = |list: &str, index: usize| format!("{}/value/{list}/{index}", place.pointer);
     let lists = [
         ("messages", value.messages),
@@ -187,11 +197,11 @@ fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime,
             }));
             continue;
         };
-        for (index, element) in elements.into_iter().enumerate() {
+        for (index, element) in elements.into_iter().enumerate().take(room(items)) {
             let kind = match list {
-                "messages" => {
-                    Kind::of_message(element.get(), received, |wa_id, user_id| name_of(value, wa_id, user_id))
-                }
+                "messages" => Kind::of_message(element.get(), received, |wa_id, user_id| {
+                    name_of(&contacts, wa_id, user_id)
+                }),
                 "statuses" => Kind::of_status(element.get(), received),
                 _ => Kind::Unsupported {
                     what: "errors".to_owned(),
@@ -214,19 +224,31 @@ fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime,
 }
 
 /// The sender's name, from the change's contacts.
-fn name_of(value: &Value<'_>, wa_id: Option<&str>, user_id: Option<&str>) -> Option<String> {
-    let contacts = elements(value.contacts)?;
-    let contacts = contacts
-        .into_iter()
-        .filter_map(|raw| serde_json::from_str::<Contact>(raw.get()).ok());
-    let same = |contact: &Contact| {
+fn name_of(contacts: &[Contact], wa_id: Option<&str>, user_id: Option<&str>) -> Option<String> {
+    let same = |contact: &&Contact| {
         (wa_id.is_some() && contact.wa_id.as_deref() == wa_id)
             || (user_id.is_some() && contact.user_id.as_deref() == user_id)
     };
     contacts
-        .into_iter()
+        .iter()
         .find(same)
-        .and_then(|contact| contact.profile?.name)
+        .and_then(|contact| contact.profile.as_ref()?.name.clone())
+}
+
+fn contacts(value: &Value<'_>) -> Vec<Contact> {
+    let contacts = value
+        .messages
+        .and_then(|_| elements(value.contacts))
+        .unwrap_or_default();
+    let contacts = contacts.into_iter().take(MAX_ITEMS);
+    contacts
+        .filter_map(|raw| serde_json::from_str(raw.get()).ok())
+        .collect()
+}
+
+/// How many items more are read: one beyond the most, so that a longer list is noticed.
+fn room(items: &[Item]) -> usize {
+    (MAX_ITEMS + 1).saturating_sub(items.len())
 }
 
 fn elements(list: Option<&RawValue>) -> Option<Vec<&RawValue>> {
@@ -400,6 +422,23 @@ mod tests {
             read(&messages(json!({})))[0].kind,
             Kind::Unsupported {
                 what: "field.messages".to_owned()
+            }
+        );
+    }
+
+    #[test]
+    fn endless_lists_are_cut_off_and_seen() {
+        let list = "1,".repeat(200_000) + "1";
+        let value = format!(r#"{{"metadata":{{"phone_number_id":"1"}},"statuses":[{list}],"messages":[{list}]}}"#);
+        let change = format!(r#"{{"field":"messages","value":{value}}}"#);
+        let body =
+            format!(r#"{{"object":"whatsapp_business_account","entry":[{{"id":"7","changes":[{change},{change}]}}]}}"#);
+        let items = parse(body.as_bytes(), RECEIVED).expect("JSON object");
+        assert_eq!(items.len(), MAX_ITEMS + 1);
+        assert_eq!(
+            items[MAX_ITEMS].kind,
+            Kind::Broken {
+                reason: "ITEMS_TOO_MANY"
             }
         );
     }
