@@ -119,12 +119,18 @@ impl Meta {
     }
 }
 
-/// The account wanted, or the only one that the token was granted for.
+/// The account wanted, or the only one that the token was granted for. A permission that is bound to no accounts comes without any: then Meta itself
+/// decides when the account's numbers are asked for.
 fn choose_account(granted: &[String], wanted: Option<WabaId>) -> Result<WabaId, Fault> {
     match (wanted, granted) {
         (Some(wanted), granted) if granted.iter().any(|id| id == wanted.as_str()) => Ok(wanted),
-        (Some(_), _) | (None, []) => Err(token_refused("the token gives no access to the account", MANAGEMENT)),
+        (Some(wanted), []) => Ok(wanted),
+        (Some(_), _) => Err(token_refused("the token gives no access to the account", MANAGEMENT)),
         (None, [only]) => only.parse().map_err(|_| unintelligible()),
+        (None, []) => Err(Fault::invalid(
+            "waba_id",
+            "must name the account: the token is not bound to particular ones",
+        )),
         (None, many) => Err(Fault::invalid(
             "waba_id",
             format!("must name the account: the token gives access to {}", many.len()),
@@ -270,10 +276,6 @@ mod tests {
                 scopes: Vec::new(),
                 ..info()
             },
-            TokenInfo {
-                waba_ids: Vec::new(),
-                ..info()
-            },
         ];
         for info in bad {
             assert_eq!(refusal(&info).reason(), ErrorReason::TokenRefused, "{info:?}");
@@ -288,6 +290,9 @@ mod tests {
         assert_eq!(choose_account(&granted[..1], None).unwrap().as_str(), "1");
         let foreign = choose_account(&granted, id("3")).unwrap_err();
         assert_eq!(foreign.reason(), ErrorReason::TokenRefused);
+        // Meta leaves the accounts out where the permission holds for all of them.
+        assert_eq!(choose_account(&[], id("3")).unwrap().as_str(), "3");
+        assert_eq!(choose_account(&[], None).unwrap_err().violations()[0].path, "waba_id");
         let several = choose_account(&granted, None).unwrap_err();
         assert_eq!(several.violations()[0].path, "waba_id");
     }

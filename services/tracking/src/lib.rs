@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod acknowledge;
+mod config;
+mod cursor;
+mod fault;
+mod maintenance;
+mod read;
+mod record;
+mod rpc;
+mod sealed;
+mod service;
+mod store;
+mod stream;
+
+pub use config::Config;
+pub use service::Tracking;

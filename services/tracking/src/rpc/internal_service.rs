@@ -1,0 +1,21 @@
+use outeract_proto::tracking::internal::v1::tracking_internal_service_server::TrackingInternalService;
+use outeract_proto::tracking::internal::v1::{RecordEventsRequest, RecordEventsResponse};
+use outeract_rpc::Reply;
+use tonic::{Request, Response};
+
+use crate::record::Recorder;
+
+/// `outeract.tracking.internal.v1.TrackingInternalService`.
+#[derive(Debug)]
+pub(crate) struct Internal {
+    pub(crate) recorder: Recorder,
+}
+
+#[tonic::async_trait]
+impl TrackingInternalService for Internal {
+    async fn record_events(&self, request: Request<RecordEventsRequest>) -> Reply<RecordEventsResponse> {
+        let results = self.recorder.record(request.into_inner().events).await?;
+        let results = results.into_iter().map(i32::from).collect();
+        Ok(Response::new(RecordEventsResponse { results }))
+    }
+}

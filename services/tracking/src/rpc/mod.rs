@@ -1,0 +1,7 @@
+//! The gRPC services: who calls, then one line to what answers.
+
+mod event_service;
+mod internal_service;
+
+pub(crate) use self::event_service::Events;
+pub(crate) use self::internal_service::Internal;

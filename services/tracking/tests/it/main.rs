@@ -1,0 +1,18 @@
+//! The tracking service over real sockets, on real Postgres.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot get what it needs fails at once"
+)]
+
+mod acknowledge;
+mod get;
+mod instances;
+mod list;
+mod plans;
+mod record;
+mod retention;
+mod stream;
+mod suite;
