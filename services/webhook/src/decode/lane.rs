@@ -1,0 +1,126 @@
+//! One lane, decoded in the order of its posts.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use outeract_runtime::trace;
+use tracing::Instrument as _;
+
+use super::account;
+use super::reader::{self, Batch};
+use super::route::{BehindParked, Routes};
+use super::{Backoff, Decoder, MAX_BYTES, MAX_POSTS, Waiting};
+use crate::park;
+use crate::store::{cursor, post};
+
+/// How long a lease holds. It spares two processes the same work; what is right rests on the cursor.
+const LEASE_SECONDS: f64 = 10.0;
+/// A lease is renewed when it is this old.
+const RENEW: Duration = Duration::from_secs(4);
+/// How long to leave alone a lane that another process decodes.
+const LEAVE: Duration = Duration::from_secs(2);
+/// A lane is looked at so often without being told.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What this process knows of its lease of a lane.
+#[derive(Debug, Clone, Copy)]
+enum Lease {
+    /// To be asked for.
+    None,
+    /// Ours since then; the lane is decoded up to here.
+    Ours { since: Instant, decoded: i64 },
+    /// Another's, as of then.
+    Others { since: Instant },
+}
+
+impl Decoder {
+    /// Decodes a lane whenever this process holds its lease, until the process stops.
+    pub(crate) async fn lane(self: Arc<Self>, lane: usize) {
+        let mut lease = Lease::None;
+        let mut backoff = Backoff::new();
+        while !self.stop.is_stopping() {
+            tokio::select! {
+                () = self.stop.soft().cancelled() => break,
+                () = self.board.grown(lane) => {}
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            while self.goes_on() {
+                match self.step(lane, &mut lease).await {
+                    Ok(true) => backoff.reset(),
+                    Ok(false) => break,
+                    Err(waiting) => {
+                        waiting.report("lane");
+                        // Whether the last statement was committed may be unknown: ask for the cursor.
+                        lease = Lease::None;
+                        self.pause(backoff.next()).await;
+                    }
+                }
+            }
+        }
+        // Another process need not wait for the lease to run out; if this fails, it does.
+        let _ = cursor::release(&self.db, lane as i16, self.holder).await;
+    }
+
+    /// Decodes one batch. `false` when there is nothing to do here.
+    async fn step(&self, lane: usize, lease: &mut Lease) -> Result<bool, Waiting> {
+        let head = self.board.head(lane);
+        match *lease {
+            Lease::Others { since } if since.elapsed() < LEAVE => return Ok(false),
+            Lease::Ours { since, decoded } if since.elapsed() < RENEW => {
+                if decoded >= head {
+                    return Ok(false);
+                }
+            }
+            Lease::None | Lease::Ours { .. } | Lease::Others { .. } => {
+                let leased = cursor::lease(&self.db, lane as i16, self.holder, LEASE_SECONDS).await?;
+                let since = Instant::now();
+                *lease = leased.map_or(Lease::Others { since }, |decoded| Lease::Ours { since, decoded });
+            }
+        }
+        let Lease::Ours { since, decoded } = *lease else {
+            return Ok(false);
+        };
+        let posts = if decoded < head {
+            post::after(&self.db, lane as i16, decoded, MAX_POSTS, MAX_BYTES).await?
+        } else {
+            Vec::new()
+        };
+        let Some(last) = posts.last().map(|post| post.position) else {
+            return Ok(false);
+        };
+        let batch = reader::read(posts, &self.keyring).await?;
+        let span = trace::root_span("webhook.decode");
+        let advanced = self.batch(lane, decoded, last, batch).instrument(span).await?;
+        *lease = if advanced {
+            Lease::Ours { since, decoded: last }
+        } else {
+            Lease::None
+        };
+        Ok(true)
+    }
+
+    /// Takes a batch to its end. `false` when another decoder has been here first.
+    async fn batch(&self, lane: usize, from: i64, to: i64, batch: Batch) -> Result<bool, Waiting> {
+        let routes = Routes::load(&self.db, &batch.items, &self.keyring).await?;
+        let targets = batch
+            .items
+            .iter()
+            .map(|item| routes.of_item(item, BehindParked::Wait))
+            .collect();
+        let fates = self.apply(&batch, targets).await?;
+        let decoded = batch.posts.len();
+        let end = park::End {
+            lane: lane as i16,
+            from,
+            to,
+            posts: batch.posts,
+            places: batch.items.into_iter().map(|item| item.place).collect(),
+        };
+        let committed = end.commit(&self.db, fates).await?;
+        if let Some(fates) = &committed {
+            account::count(fates.iter());
+            metrics::counter!("webhook_posts_decoded_total").increment(decoded as u64);
+        }
+        Ok(committed.is_some())
+    }
+}

@@ -1,0 +1,10 @@
+//! The webhook service's binary.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    outeract_runtime::main::<outeract_webhook::Webhook>()
+}

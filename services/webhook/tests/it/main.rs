@@ -1,0 +1,17 @@
+//! The webhook service over real sockets and a real Postgres, with made-up siblings beside it.
+
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test that cannot get what it needs fails at once"
+)]
+
+mod bodies;
+mod decode;
+mod edge;
+mod floor;
+mod http;
+mod park;
+mod rpc;
+mod siblings;
+mod suite;
