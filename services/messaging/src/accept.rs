@@ -1,0 +1,94 @@
+//! Storing messages for many callers at once.
+//!
+//! One statement stores a flush: the idempotency keys, and for those that are free the message, its queue row and its outbox row. A statement before it is needed only where a recipient is
+//! new to this process, two where one is new altogether.
+
+mod contacts;
+mod flush;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outeract_batch::{BatchConfig, Batcher, SubmitError};
+use outeract_domain::{ApplicationId, EventId, OnUnknown};
+use outeract_postgres::Class;
+use outeract_rpc::Fault;
+use outeract_runtime::{Context, OnExit};
+use uuid::Uuid;
+
+use crate::dispatch::Hints;
+use crate::forward::Forwarder;
+use crate::projection::Connection;
+use crate::vault::{Hash, Letter};
+
+pub(crate) use self::contacts::Contacts;
+
+/// A checked request on its way into the database.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub id: EventId,
+    pub application: ApplicationId,
+    pub connection: Arc<Connection>,
+    pub letter: Arc<Letter>,
+    pub on_unknown: OnUnknown,
+    pub key_hash: Hash,
+    pub fingerprint: Hash,
+    pub traceparent: Option<String>,
+    pub sealed: Vec<u8>,
+    /// A caller waits for Meta's answer.
+    pub awaited: bool,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accepted {
+    /// It is stored under its own id.
+    Stored,
+    /// The same request was stored before, under this id.
+    Replayed(Uuid),
+    /// The idempotency key belongs to another request. Nothing was stored.
+    Reused,
+    /// Another request with the same idempotency key is being worked on.
+    Contended,
+}
+
+/// The entrance. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Acceptor {
+    batcher: Batcher<flush::Store>,
+}
+
+/// When to come back while too much waits.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+
+// === impl Acceptor ===
+
+impl Acceptor {
+    /// An acceptor, and its tasks in `context`.
+    pub(crate) fn start(context: &Context, contacts: Contacts, hints: Hints, forwarder: Forwarder) -> Self {
+        let store = flush::Store {
+            db: context.db.clone(),
+            contacts,
+            hints,
+            forwarder,
+        };
+        let (batcher, flushers) = Batcher::new(BatchConfig::new("accept"), store);
+        for flusher in flushers {
+            context.tasks.spawn("accept", OnExit::StopProcess, flusher.run());
+        }
+        Self { batcher }
+    }
+
+    /// Stores an order. Durable, or not stored at all, when it returns; an error that says UNAVAILABLE may have stored it, and a retry with the same key tells.
+    pub(crate) async fn accept(&self, order: Order) -> Result<Accepted, Fault> {
+        self.batcher.submit(order).await.map_err(|error| match error {
+            SubmitError::Full => Fault::overloaded(RETRY_AFTER),
+            SubmitError::Closed => Fault::shutting_down(),
+            SubmitError::Aborted => Fault::unavailable("the flush was cut off"),
+            SubmitError::Failed(cause) => match cause.class() {
+                Class::Data | Class::Bug => Fault::internal(cause),
+                Class::Conflict | Class::Unavailable | Class::CommitUnknown => Fault::unavailable(cause),
+            },
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! What the service reads from its environment beyond what every service reads.
+
+use std::time::Duration;
+
+use outeract_runtime::config::{FromEnv, Reader, Reported, ServiceUrl};
+use outeract_seal::Secret;
+
+/// The configuration of the messaging service.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// `MESSAGING_CONNECTION_URL`: the connection service's internal listener.
+    pub connection_url: ServiceUrl,
+    /// `MESSAGING_TRACKING_URL`: the tracking service's internal listener.
+    pub tracking_url: ServiceUrl,
+    /// `MESSAGING_ADVERTISE_URL`: this process's internal listener as its siblings reach it. No two live processes share one.
+    pub advertise_url: ServiceUrl,
+    /// `REDIS_URL`: where the token buckets are.
+    pub redis_url: Secret,
+    /// `MESSAGING_REDIS_PREFIX`: goes before every key in Redis; installations that share a Redis need different ones.
+    pub redis_prefix: String,
+    /// `GRAPH_BASE_URL`: Meta's Graph API.
+    pub graph_base_url: String,
+    /// `GRAPH_API_VERSION`: its version.
+    pub graph_api_version: String,
+    /// `MESSAGING_UNKNOWN_AFTER`: how long evidence about an UNKNOWN outcome is waited for before the message's policy settles it.
+    pub unknown_after: Duration,
+    /// `MESSAGING_MAX_REPLICAS`: most processes of this service at a time; while Redis is away each sends at its share of a number's rate.
+    pub max_replicas: u32,
+    /// `MESSAGING_CALLS_IN_FLIGHT`: most calls to Meta at a time.
+    pub calls_in_flight: usize,
+}
+
+/// How often the service looks after things. Not configurable; tests make it faster.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing {
+    /// Between heartbeats.
+    pub heartbeat: Duration,
+    /// After which a process without a heartbeat is dead.
+    pub expiry: Duration,
+    /// After which a process without a confirmed heartbeat no longer believes that it owns anything. Less than `expiry`.
+    pub belief: Duration,
+    /// Between looks at who owns which number.
+    pub ownership: Duration,
+    /// Between scans of an owned number's queue.
+    pub scan: Duration,
+    /// How long a call of another process is given to come to its end before its message counts as UNKNOWN.
+    pub call_budget: Duration,
+    /// How long a lane waits for its head, or for an outcome nobody knows.
+    pub patience: Duration,
+    /// Between pulls of all connections.
+    pub pull: Duration,
+    /// Between looks at what other processes learned of connections.
+    pub refresh: Duration,
+    /// After which an event that is still in the outbox was forgotten, and between looks for such.
+    pub overdue: Duration,
+    /// How long a connection that Meta does not let in waits before it is tried again.
+    pub unauthorised: Duration,
+}
+
+// === impl Timing ===
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(3),
+            // A dead process is replaced within ten seconds of its death, the look included.
+            expiry: Duration::from_secs(9),
+            belief: Duration::from_secs(7),
+            ownership: Duration::from_millis(500),
+            scan: Duration::from_secs(5),
+            call_budget: Duration::from_secs(20),
+            patience: Duration::from_secs(30),
+            pull: Duration::from_secs(30),
+            refresh: Duration::from_secs(2),
+            overdue: Duration::from_secs(5),
+            unauthorised: Duration::from_secs(30),
+        }
+    }
+}
+
+// === impl Config ===
+
+impl FromEnv for Config {
+    fn from_env(env: &mut Reader<'_>) -> Result<Self, Reported> {
+        let connection_url = env.required("MESSAGING_CONNECTION_URL");
+        let tracking_url = env.required("MESSAGING_TRACKING_URL");
+        let advertise_url = env.required("MESSAGING_ADVERTISE_URL");
+        let redis_url = env.secret("REDIS_URL");
+        let redis_prefix = env.or("MESSAGING_REDIS_PREFIX", "outeract:messaging:".to_owned());
+        let graph_base_url = env.or("GRAPH_BASE_URL", "https://graph.facebook.com".to_owned());
+        let graph_api_version = env.or("GRAPH_API_VERSION", "v25.0".to_owned());
+        let unknown_after = env.or("MESSAGING_UNKNOWN_AFTER", Duration::from_mins(10));
+        let max_replicas = env.or("MESSAGING_MAX_REPLICAS", 4_u32);
+        let calls_in_flight = env.or("MESSAGING_CALLS_IN_FLIGHT", 256_usize);
+        let bounds = [
+            env.ensure(
+                max_replicas.is_ok_and(|count| (1..=1_000).contains(&count)) || max_replicas.is_err(),
+                "MESSAGING_MAX_REPLICAS",
+                "must be 1 to 1000",
+            ),
+            env.ensure(
+                calls_in_flight.is_ok_and(|count| (1..=4_096).contains(&count)) || calls_in_flight.is_err(),
+                "MESSAGING_CALLS_IN_FLIGHT",
+                "must be 1 to 4096",
+            ),
+            env.ensure(
+                unknown_after.is_ok_and(|after| (Duration::from_secs(30)..=Duration::from_hours(24)).contains(&after))
+                    || unknown_after.is_err(),
+                "MESSAGING_UNKNOWN_AFTER",
+                "must be 30s to 24h",
+            ),
+        ];
+        for bound in bounds {
+            bound?;
+        }
+        Ok(Self {
+            connection_url: connection_url?,
+            tracking_url: tracking_url?,
+            advertise_url: advertise_url?,
+            redis_url: redis_url?,
+            redis_prefix: redis_prefix?,
+            graph_base_url: graph_base_url?,
+            graph_api_version: graph_api_version?,
+            unknown_after: unknown_after?,
+            max_replicas: max_replicas?,
+            calls_in_flight: calls_in_flight?,
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! Sending: the owner of a number decides what goes next, makes the intent durable, calls Meta once, and records what became of it.
+
+mod call;
+mod credentials;
+mod driver;
+mod hints;
+mod intent;
+mod owner;
+mod pass;
+mod rate;
+mod record;
+mod scheduler;
+
+use std::sync::Arc;
+
+use outeract_buckets::Buckets;
+use outeract_graph::Client;
+use outeract_rpc::Channel;
+use outeract_runtime::{Context, OnExit};
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+use self::call::Line;
+use self::credentials::Credentials;
+use self::driver::Driver;
+use self::owner::Owner;
+use self::rate::Rate;
+use crate::config::{Config, Timing};
+use crate::forward::Forwarder;
+use crate::projection::Projection;
+use crate::vault::Vault;
+use crate::waiters::Waiters;
+
+pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
+pub(crate) use self::record::{Finding, Note, Recorder};
+
+/// What sending needs of the rest of the service.
+pub(crate) struct Needs {
+    pub config: Config,
+    pub timing: Timing,
+    /// This process, as the others know it.
+    pub worker: Uuid,
+    pub vault: Vault,
+    pub projection: Projection,
+    pub waiters: Waiters,
+    pub forwarder: Forwarder,
+    pub connection: Channel,
+    pub graph: Client,
+    pub buckets: Buckets,
+}
+
+/// What the rest of the service has of sending.
+pub(crate) struct Dispatch {
+    pub hints: Hints,
+    pub recorder: Recorder,
+}
+
+/// Commands that wait for the driver.
+const COMMANDS: usize = 1_024;
+
+/// Begins to send, in tasks of `context`.
+pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
+    let Needs {
+        config,
+        timing,
+        worker,
+        vault,
+        projection,
+        waiters,
+        forwarder,
+        connection,
+        graph,
+        buckets,
+    } = needs;
+    let (commands, inbox) = mpsc::channel(COMMANDS);
+    let (routes, known_routes) = watch::channel(Arc::default());
+
+    let record = record::Record {
+        db: context.db.clone(),
+        vault: vault.clone(),
+        waiters: waiters.clone(),
+        forwarder,
+    };
+    let (recorder, record_flushers) = Recorder::new(record);
+    let (intents, intent_flushers) = intent::intents(intent::Begin {
+        db: context.db.clone(),
+        worker,
+    });
+    let (loads, load_flushers) = intent::loads(intent::Load { db: context.db.clone() });
+    for flusher in record_flushers {
+        context
+            .tasks
+            .spawn("dispatch.record", OnExit::StopProcess, flusher.run());
+    }
+    for flusher in intent_flushers {
+        context
+            .tasks
+            .spawn("dispatch.intent", OnExit::StopProcess, flusher.run());
+    }
+    for flusher in load_flushers {
+        context.tasks.spawn("dispatch.load", OnExit::StopProcess, flusher.run());
+    }
+
+    let line = Arc::new(Line {
+        vault,
+        random: Arc::clone(&context.random),
+        projection: projection.clone(),
+        credentials: Credentials::new(connection),
+        graph,
+        intents,
+        loads,
+        recorder: recorder.clone(),
+        timing,
+    });
+    let driver = Driver::new(
+        driver::Parts {
+            db: context.db.clone(),
+            worker,
+            line,
+            rate: Rate::new(buckets),
+            waiters: waiters.clone(),
+            calls_in_flight: config.calls_in_flight,
+            unknown_after: config.unknown_after,
+        },
+        inbox,
+        context.stop.clone(),
+    );
+    context.tasks.spawn("dispatch", OnExit::StopProcess, driver.run());
+
+    let owner = Owner::new(
+        context.db.clone(),
+        worker,
+        config.advertise_url.to_string(),
+        projection,
+        timing,
+        commands.clone(),
+        routes,
+    );
+    context
+        .tasks
+        .spawn("dispatch.owner", OnExit::StopProcess, owner.run(context.stop.clone()));
+
+    let hints = Hints::new(context, commands, known_routes, waiters);
+    Dispatch { hints, recorder }
+}

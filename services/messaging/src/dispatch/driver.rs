@@ -1,0 +1,646 @@
+//! The task that drives the scheduler: everything that happens comes in as a command or as the end of something it began, and everything that waits runs beside it.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt as _;
+use outeract_domain::{ConnectionId, EventId, Submission};
+use outeract_graph::fault::Scope;
+use outeract_runtime::Stop;
+use sqlx::PgPool;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use uuid::Uuid;
+
+use super::call::{Cargo, Finished, Line, Mood, Parcel, Shelf};
+use super::hints::{Fresh, Hinted};
+use super::pass::{self, Page, Passes};
+use super::rate::{Granted, Rate, Receipt};
+use super::record::{Finding, Note};
+use super::scheduler::{Admission, LaneId, Limits, NumberId, Offer, Offered, Outcome, Scheduler};
+use crate::events::Subject;
+use crate::problem::{self, OUTCOME_UNKNOWN};
+use crate::store::queue::{self, Row};
+use crate::store::record::Missed;
+use crate::store::settle::{self, Unsettled};
+use crate::store::{DbError, owner, run};
+use crate::waiters::{Waiters, queued};
+
+/// What happens to the driver.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// This process stored messages.
+    Fresh(Vec<Fresh>),
+    /// Another process stored messages.
+    Hinted(Vec<Hinted>),
+    /// This process owns numbers, each at an epoch.
+    Owned(Vec<(NumberId, i64)>),
+    /// This process no longer owns numbers.
+    Lost(Vec<NumberId>),
+    /// This process gives numbers up: what is on its way comes to its end first.
+    Release(Vec<(NumberId, i64)>),
+    /// Something is known anew of connections.
+    Connections,
+}
+
+/// What the driver works with.
+pub(crate) struct Parts {
+    pub db: PgPool,
+    pub worker: Uuid,
+    pub line: Arc<Line>,
+    pub rate: Rate,
+    pub waiters: Waiters,
+    pub calls_in_flight: usize,
+    pub unknown_after: Duration,
+}
+
+/// The driver.
+pub(crate) struct Driver {
+    parts: Parts,
+    commands: mpsc::Receiver<Command>,
+    stop: Stop,
+    scheduler: Scheduler<Cargo>,
+    passes: Passes,
+    calls: JoinSet<Finished>,
+    chores: JoinSet<Chore>,
+    receipts: HashMap<NumberId, Receipt>,
+    /// Numbers to give up when nothing of theirs is on its way.
+    releasing: HashMap<NumberId, i64>,
+    /// The token versions last seen: a younger one ends a pause.
+    tokens: HashMap<NumberId, i64>,
+    /// For content that is kept until its message's turn.
+    shelf: Shelf,
+}
+
+/// What ended beside the driver.
+enum Chore {
+    Granted(Vec<Granted>),
+    Page(Page),
+    Rows(Vec<Hinted>, Result<Vec<Row>, DbError>),
+    Settled,
+}
+
+/// Messages of one number in memory.
+const WINDOW: usize = 8_192;
+/// Messages in memory: about 60 MiB with their bookkeeping, content excluded.
+const MESSAGES: usize = 200_000;
+/// Bytes of content in memory; what is beyond is loaded when its turn comes.
+const SHELF: usize = 32 << 20;
+/// How much happens before the driver looks up.
+const INBOX: usize = 64;
+
+// === impl Command ===
+
+impl Command {
+    /// Nothing would come of it.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Fresh(fresh) => fresh.is_empty(),
+            Self::Hinted(hinted) => hinted.is_empty(),
+            Self::Owned(owned) | Self::Release(owned) => owned.is_empty(),
+            Self::Lost(lost) => lost.is_empty(),
+            Self::Connections => false,
+        }
+    }
+}
+
+// === impl Driver ===
+
+impl Driver {
+    pub(super) fn new(parts: Parts, commands: mpsc::Receiver<Command>, stop: Stop) -> Self {
+        let limits = Limits {
+            calls: parts.calls_in_flight,
+            window: WINDOW,
+            messages: MESSAGES,
+            patience: parts.line.timing.patience,
+        };
+        Self {
+            parts,
+            commands,
+            stop,
+            scheduler: Scheduler::new(limits),
+            passes: Passes::default(),
+            calls: JoinSet::new(),
+            chores: JoinSet::new(),
+            receipts: HashMap::new(),
+            releasing: HashMap::new(),
+            tokens: HashMap::new(),
+            shelf: Shelf::new(SHELF),
+        }
+    }
+
+    /// Drives until the process stops; then lets what is on its way come to its end, and gives every number up.
+    pub(super) async fn run(mut self) {
+        let soft = self.stop.soft().clone();
+        let mut inbox = Vec::with_capacity(INBOX);
+        loop {
+            self.pump();
+            let wake = self.wake_at();
+            tokio::select! {
+                () = soft.cancelled() => break,
+                received = self.commands.recv_many(&mut inbox, INBOX) => {
+                    if received == 0 {
+                        break;
+                    }
+                    for command in inbox.drain(..) {
+                        self.obey(command);
+                    }
+                }
+                Some(finished) = self.calls.join_next() => {
+                    self.finished(finished);
+                    while let Some(finished) = self.calls.try_join_next() {
+                        self.finished(finished);
+                    }
+                }
+                Some(chore) = self.chores.join_next() => self.done(chore),
+                () = sleep_until(wake) => {}
+            }
+        }
+        self.end().await;
+    }
+
+    /// Sends what can be sent, asks for what is missing, and looks after what is due.
+    fn pump(&mut self) {
+        let now = Instant::now();
+        self.scheduler.tick(now);
+        while let Some(admission) = self.scheduler.next(now) {
+            self.calls.spawn(carried(Arc::clone(&self.parts.line), admission));
+        }
+        let wants = self.scheduler.wants();
+        if !wants.is_empty() {
+            let wants = wants
+                .into_iter()
+                .map(|want| (self.throughput(&want.number), want))
+                .map(|(rate, want)| (want, rate))
+                .collect();
+            let rate = self.parts.rate.clone();
+            self.chores.spawn(async move { Chore::Granted(rate.take(wants).await) });
+        }
+        let surplus = self.scheduler.surplus();
+        if !surplus.is_empty() {
+            let receipts = surplus
+                .iter()
+                .filter_map(|want| Some((Arc::clone(&want.number), self.receipts.get(&want.number)?.clone())))
+                .collect();
+            let rate = self.parts.rate.clone();
+            self.chores.spawn(async move {
+                rate.give_back(surplus, receipts).await;
+                Chore::Settled
+            });
+        }
+        for message in self.scheduler.stalled() {
+            self.parts.waiters.tell(message, queued());
+        }
+        while let Some((number, epoch, after)) = self.passes.next(now) {
+            let page = pass::read(self.parts.db.clone(), number, epoch, after);
+            self.chores.spawn(async move { Chore::Page(page.await) });
+        }
+        metrics::gauge!("messaging_calls_in_flight").set(self.scheduler.in_flight() as f64);
+        metrics::gauge!("messaging_window_messages").set(self.scheduler.waiting() as f64);
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        [self.scheduler.wake_at(), self.passes.wake_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn throughput(&self, number: &str) -> u32 {
+        self.parts
+            .line
+            .projection
+            .of_number(number)
+            .map_or(1, |connection| connection.throughput_per_second)
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = Instant::now();
+        match command {
+            Command::Fresh(fresh) => {
+                for fresh in fresh {
+                    self.fresh(fresh, now);
+                }
+            }
+            Command::Hinted(hinted) => self.look_up(hinted),
+            Command::Owned(owned) => {
+                for (number, epoch) in owned {
+                    let open = self.is_open(&number);
+                    self.releasing.remove(&number);
+                    self.scheduler.own(&number, epoch, open);
+                    self.scheduler.rate(&number, self.throughput(&number));
+                    self.passes.add(&number, epoch, now);
+                }
+            }
+            Command::Lost(lost) => {
+                for number in lost {
+                    self.forget(&number);
+                }
+            }
+            Command::Release(given) => {
+                for (number, epoch) in given {
+                    self.forget(&number);
+                    self.releasing.insert(Arc::clone(&number), epoch);
+                    self.release(&number);
+                }
+            }
+            Command::Connections => self.reopen(),
+        }
+    }
+
+    fn forget(&mut self, number: &NumberId) {
+        self.scheduler.disown(number);
+        self.passes.remove(number);
+        self.receipts.remove(number);
+        self.tokens.remove(number);
+    }
+
+    fn is_open(&mut self, number: &NumberId) -> bool {
+        let Some(connection) = self.parts.line.projection.of_number(number) else {
+            return false;
+        };
+        self.tokens.insert(Arc::clone(number), connection.token_version);
+        connection.sends()
+    }
+
+    /// Opens and closes numbers as their connections demand. A connection with a younger token is tried again at once.
+    fn reopen(&mut self) {
+        for connection in self.parts.line.projection.numbers() {
+            let number = connection.number.as_str();
+            if self.scheduler.epoch(number).is_none() {
+                continue;
+            }
+            if let Some(known) = self.tokens.get_mut(number)
+                && *known < connection.token_version
+            {
+                *known = connection.token_version;
+                self.scheduler.unbrake(number);
+            }
+            self.scheduler.rate(number, connection.throughput_per_second);
+            self.scheduler.open(number, connection.sends());
+        }
+    }
+
+    fn fresh(&mut self, fresh: Fresh, now: Instant) {
+        let number = fresh.connection.number.as_str();
+        let parcel = self.shelf.place(fresh.letter.bytes()).map(|shelved| {
+            Arc::new(Parcel {
+                application: fresh.connection.application,
+                letter: fresh.letter,
+                traceparent: fresh.traceparent,
+                _shelved: Some(shelved),
+            })
+        });
+        let offer = Offer {
+            message: fresh.message,
+            lane: LaneId {
+                priority: PRIORITY,
+                contact: fresh.contact,
+            },
+            place: fresh.place,
+            ready: now,
+            awaited: fresh.awaited,
+            cargo: Cargo {
+                connection: fresh.connection.id.uuid(),
+                parcel,
+            },
+        };
+        if self.scheduler.offer(number, offer, now) == Offered::Foreign {
+            self.parts.waiters.tell(fresh.message, queued());
+        }
+    }
+
+    fn look_up(&mut self, hinted: Vec<Hinted>) {
+        let (mine, others): (Vec<_>, Vec<_>) = hinted
+            .into_iter()
+            .partition(|hint| self.scheduler.epoch(&hint.number).is_some());
+        for hint in others {
+            self.parts.waiters.tell(hint.message, queued());
+        }
+        if mine.is_empty() {
+            return;
+        }
+        let db = self.parts.db.clone();
+        self.chores.spawn(async move {
+            let keys: Vec<_> = mine.iter().map(|hint| (hint.number.as_str(), hint.message)).collect();
+            let rows = run!(db, "queue.rows", |conn| queue::rows(conn, &keys));
+            Chore::Rows(mine, rows)
+        });
+    }
+
+    fn done(&mut self, chore: Result<Chore, tokio::task::JoinError>) {
+        let Ok(chore) = chore.inspect_err(|cause| tracing::error!(%cause, "A chore of the dispatcher failed")) else {
+            return;
+        };
+        let now = Instant::now();
+        match chore {
+            Chore::Granted(granted) => {
+                for granted in granted {
+                    self.scheduler.granted(&granted.number, granted.tokens, granted.more, now);
+                    self.receipts.insert(granted.number, granted.receipt);
+                }
+            }
+            Chore::Page(page) => {
+                self.passes.read(&page, self.parts.line.timing.scan, now);
+                match page.rows {
+                    Ok(rows) if self.scheduler.epoch(&page.number) == Some(page.epoch) => {
+                        self.scanned(&page.number, page.epoch, rows, now);
+                    }
+                    Ok(_) => {}
+                    Err(cause) => tracing::warn!(%cause, "A queue could not be scanned"),
+                }
+            }
+            Chore::Rows(hinted, rows) => self.hinted(&hinted, rows, now),
+            Chore::Settled => {}
+        }
+    }
+
+    fn hinted(&mut self, hinted: &[Hinted], rows: Result<Vec<Row>, DbError>, now: Instant) {
+        let rows = rows
+            .inspect_err(|cause| tracing::warn!(%cause, "Hints could not be looked up"))
+            .unwrap_or_default();
+        let mut rows: HashMap<Uuid, Row> = rows.into_iter().map(|row| (row.message, row)).collect();
+        for hint in hinted {
+            let offered = match rows.remove(&hint.message) {
+                Some(row) if row.state == Submission::Queued.code() && !row.held => {
+                    self.scheduler.offer(&hint.number, offer(&row, hint.awaited, now), now)
+                }
+                _ => Offered::Foreign,
+            };
+            match offered {
+                Offered::Taken | Offered::Full => {}
+                // It is on its way: whoever waits is told when it has come to its end.
+                Offered::Known if self.scheduler.flies(&hint.number, hint.message) => {}
+                Offered::Known | Offered::Foreign => self.parts.waiters.tell(hint.message, queued()),
+            }
+        }
+    }
+
+    /// A page of an owned number's queue.
+    fn scanned(&mut self, number: &NumberId, epoch: i64, rows: Vec<Row>, now: Instant) {
+        let timing = self.parts.line.timing;
+        let mut gone = Vec::new();
+        let mut unsettled = Vec::new();
+        for row in rows {
+            if self.scheduler.flies(number, row.message) {
+                continue;
+            }
+            let lane = LaneId {
+                priority: row.priority,
+                contact: row.contact,
+            };
+            let age = Duration::try_from_secs_f64(row.intent_age.unwrap_or(0.0)).unwrap_or_default();
+            match Submission::try_from(row.state) {
+                Ok(Submission::Queued) if !row.held => {
+                    self.scheduler
+                        .offer(number, offer(&row, self.parts.waiters.awaited(row.message), now), now);
+                }
+                // Of this epoch, and not in memory: its process, this one, did not get to the end of it. Of an older one: its process has had the time that a call may take.
+                Ok(Submission::Sending) if row.epoch >= epoch || age >= timing.call_budget => gone.push(row),
+                Ok(Submission::Sending) => self.scheduler.block(number, lane, now + timing.patience, now),
+                Ok(Submission::Unknown) => {
+                    if let Some(left) = timing.patience.checked_sub(age) {
+                        self.scheduler.block(number, lane, now + left, now);
+                    }
+                    if !row.held && age >= self.parts.unknown_after {
+                        unsettled.push(Unsettled {
+                            number: number.to_string(),
+                            message: row.message,
+                            attempt: row.attempt,
+                        });
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.sweep(number, gone);
+        self.settle(unsettled);
+        if self.scheduler.hungry(number) {
+            self.passes.hurry(number, now);
+        }
+    }
+
+    /// Calls whose process is gone: their outcome is unknown.
+    fn sweep(&mut self, number: &NumberId, gone: Vec<Row>) {
+        for row in gone {
+            let Some(connection) = self.parts.line.projection.known(row.connection) else {
+                continue;
+            };
+            metrics::counter!("messaging_swept_total").increment(1);
+            let subject = Subject {
+                application: connection.application,
+                connection: ConnectionId::from_uuid(row.connection),
+                message: EventId::from_uuid(row.message),
+            };
+            let missed = Missed {
+                number: number.to_string(),
+                message: row.message,
+                attempt: row.attempt,
+                reason: OUTCOME_UNKNOWN,
+                meta_code: None,
+                http_status: None,
+                fbtrace: None,
+            };
+            let error = problem::of_reason(OUTCOME_UNKNOWN, None, false);
+            let recorder = self.parts.line.recorder.clone();
+            self.chores.spawn(async move {
+                // Whoever misses it is swept again.
+                recorder
+                    .try_record(Note {
+                        subject,
+                        finding: Finding::Unknown { row: missed, error },
+                    })
+                    .await;
+                Chore::Settled
+            });
+        }
+    }
+
+    /// Outcomes that stayed unknown for long enough, perhaps: the database decides.
+    fn settle(&mut self, unsettled: Vec<Unsettled>) {
+        if unsettled.is_empty() {
+            return;
+        }
+        let db = self.parts.db.clone();
+        let patience = time::Duration::try_from(self.parts.unknown_after).unwrap_or(time::Duration::MAX);
+        self.chores.spawn(async move {
+            let settled = async {
+                let moved = run!(db, "settle.hold_or_resend", |conn| settle::hold_or_resend(
+                    conn, &unsettled, patience
+                ))?;
+                let failed = run!(db, "settle.fail", |conn| settle::fail(conn, &unsettled, patience))?;
+                Ok::<_, DbError>((moved, failed))
+            };
+            match settled.await {
+                Ok((moved, failed)) => {
+                    let resent = moved.iter().filter(|settled| settled.resend).count();
+                    metrics::counter!("messaging_settled_total", "policy" => "resend").increment(resent as u64);
+                    metrics::counter!("messaging_settled_total", "policy" => "hold")
+                        .increment((moved.len() - resent) as u64);
+                    metrics::counter!("messaging_settled_total", "policy" => "fail").increment(failed.len() as u64);
+                }
+                Err(cause) => tracing::warn!(%cause, "Unknown outcomes could not be settled"),
+            }
+            Chore::Settled
+        });
+    }
+
+    fn finished(&mut self, finished: Result<Finished, tokio::task::JoinError>) {
+        // A call does not panic and is not aborted before the driver is: see `carried`.
+        if let Ok(finished) = finished {
+            self.finish(finished);
+        }
+    }
+
+    fn finish(&mut self, finished: Finished) {
+        let now = Instant::now();
+        let Finished {
+            number,
+            lane,
+            message,
+            place,
+            outcome,
+            mood,
+        } = finished;
+        match mood {
+            Mood::Well => self.scheduler.calm(&number),
+            Mood::Neutral
+            | Mood::Wait {
+                scope: Scope::Message, ..
+            } => {}
+            Mood::Wait {
+                scope: Scope::Contact,
+                until,
+                ..
+            } => self.scheduler.block(&number, lane, until, now),
+            Mood::Wait {
+                scope: Scope::Number,
+                until,
+                probe,
+            } => self.scheduler.brake(&number, until, probe),
+            Mood::Wait {
+                scope: Scope::Waba,
+                until,
+                probe,
+            } => {
+                let waba = self
+                    .parts
+                    .line
+                    .projection
+                    .of_number(&number)
+                    .map(|connection| connection.waba.clone());
+                self.brake_where(until, probe, |connection| Some(&connection.waba) == waba.as_ref());
+            }
+            Mood::Wait {
+                scope: Scope::App,
+                until,
+                probe,
+            } => self.brake_where(until, probe, |_| true),
+        }
+        if !matches!(outcome, Outcome::Ended) {
+            metrics::counter!("messaging_deferred_total").increment(1);
+        }
+        self.scheduler.finished(&number, lane, message, place, outcome, now);
+        // Whoever still waits was not told by the record: the message is not about to be sent.
+        self.parts.waiters.tell(message, queued());
+        if self.scheduler.hungry(&number) {
+            self.passes.hurry(&number, now);
+        }
+        self.release(&number);
+    }
+
+    fn brake_where(&mut self, until: Instant, probe: bool, concerned: impl Fn(&crate::projection::Connection) -> bool) {
+        for connection in self.parts.line.projection.numbers() {
+            if concerned(&connection) {
+                self.scheduler.brake(connection.number.as_str(), until, probe);
+            }
+        }
+    }
+
+    /// Gives a number up if that was asked for and nothing of it is on its way.
+    fn release(&mut self, number: &NumberId) {
+        if self.scheduler.busy(number) {
+            return;
+        }
+        if let Some(epoch) = self.releasing.remove(number) {
+            let (db, worker, number) = (self.parts.db.clone(), self.parts.worker, Arc::clone(number));
+            self.chores.spawn(async move {
+                let released = run!(db, "owner.release", |conn| owner::release(conn, worker, &[(&*number, epoch)]));
+                if let Err(cause) = released {
+                    tracing::warn!(%cause, "A number could not be given up; its new owner waits until this process is taken for dead");
+                }
+                Chore::Settled
+            });
+        }
+    }
+
+    /// The process stops: what is on its way comes to its end, and every number is given up as soon as nothing of it is on its way.
+    async fn end(mut self) {
+        for (number, epoch) in self.scheduler.owned() {
+            self.obey(Command::Release(vec![(number, epoch)]));
+        }
+        for message in self.scheduler.stalled() {
+            self.parts.waiters.tell(message, queued());
+        }
+        loop {
+            tokio::select! {
+                Some(finished) = self.calls.join_next() => self.finished(finished),
+                Some(_) = self.chores.join_next() => {}
+                else => break,
+            }
+        }
+        let (db, worker) = (self.parts.db.clone(), self.parts.worker);
+        if let Err(cause) = run!(db, "owner.leave", |conn| owner::leave(conn, worker)) {
+            tracing::warn!(%cause, "This process could not be taken off the list; the others wait until its heartbeat runs out");
+        }
+    }
+}
+
+/// Carries a message. Should that panic, its row is swept: nobody knows what became of the call.
+async fn carried(line: Arc<Line>, admission: Admission<Cargo>) -> Finished {
+    let Admission { message, place, .. } = admission;
+    let (number, of_lane) = (Arc::clone(&admission.number), admission.lane);
+    AssertUnwindSafe(line.carry(admission))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            tracing::error!(message.id = %EventId::from_uuid(message), "Carrying a message panicked");
+            Finished {
+                number,
+                lane: of_lane,
+                message,
+                place,
+                outcome: Outcome::Ended,
+                mood: Mood::Neutral,
+            }
+        })
+}
+
+/// Every message has the same priority until the contract tells them apart.
+const PRIORITY: i16 = 1;
+
+fn offer(row: &Row, awaited: bool, now: Instant) -> Offer<Cargo> {
+    Offer {
+        message: row.message,
+        lane: LaneId {
+            priority: row.priority,
+            contact: row.contact,
+        },
+        place: row.place,
+        ready: now + Duration::try_from_secs_f64(row.ready_in).unwrap_or_default(),
+        awaited,
+        cargo: Cargo {
+            connection: row.connection,
+            parcel: None,
+        },
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,82 @@
+//! Tokens for a number's throughput.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use outeract_buckets::{Buckets, Grant, Take};
+
+use super::scheduler::{NumberId, Want};
+
+/// Takes tokens from the buckets that all processes share. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Rate {
+    buckets: Buckets,
+}
+
+/// A number's answer.
+#[derive(Debug)]
+pub(crate) struct Granted {
+    pub number: NumberId,
+    pub tokens: u32,
+    /// When there will be more, if there were too few.
+    pub more: Option<Instant>,
+    /// For the way back.
+    pub receipt: Receipt,
+}
+
+/// What was taken, so that it can be given back.
+#[derive(Debug, Clone)]
+pub(crate) struct Receipt {
+    take: Take,
+    grant: Grant,
+}
+
+/// Of what Meta allows, a tenth is a burst, so that in no second more goes out than is allowed.
+const STEADY: f64 = 0.9;
+const BURST: u32 = 10;
+
+// === impl Rate ===
+
+impl Rate {
+    pub(crate) fn new(buckets: Buckets) -> Self {
+        Self { buckets }
+    }
+
+    /// Takes tokens for several numbers in one round trip. Each comes with its throughput.
+    pub(crate) async fn take(self, wants: Vec<(Want, u32)>) -> Vec<Granted> {
+        let takes: Vec<_> = wants.iter().map(|(want, throughput)| take(want, *throughput)).collect();
+        let grants = self.buckets.take(&takes).await;
+        let now = Instant::now();
+        let answers = wants.into_iter().zip(takes).zip(grants);
+        answers
+            .map(|(((want, _), take), grant)| Granted {
+                number: want.number,
+                tokens: grant.granted,
+                more: (grant.granted < want.tokens)
+                    .then(|| now + grant.retry_after.max(std::time::Duration::from_millis(1))),
+                receipt: Receipt { take, grant },
+            })
+            .collect()
+    }
+
+    /// Gives back what was not needed.
+    pub(crate) async fn give_back(self, surplus: Vec<Want>, receipts: HashMap<NumberId, Receipt>) {
+        let returns: Vec<_> = surplus
+            .iter()
+            .filter_map(|want| {
+                let Receipt { take, grant } = receipts.get(&want.number)?;
+                Some(take.give_back(grant, want.tokens))
+            })
+            .collect();
+        self.buckets.give_back(&returns).await;
+    }
+}
+
+fn take(want: &Want, throughput: u32) -> Take {
+    Take {
+        key: format!("{{{}}}:sends", want.number),
+        rate_per_second: f64::from(throughput) * STEADY,
+        burst: (throughput / BURST).max(1),
+        want: want.tokens,
+    }
+}

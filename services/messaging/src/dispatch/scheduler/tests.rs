@@ -1,0 +1,535 @@
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn limits() -> Limits {
+    Limits {
+        calls: 16,
+        window: 8_192,
+        messages: 100_000,
+        patience: PATIENCE,
+    }
+}
+
+fn number(name: usize) -> NumberId {
+    Arc::from(format!("{name}"))
+}
+
+fn lane(contact: u128) -> LaneId {
+    LaneId {
+        priority: 1,
+        contact: Uuid::from_u128(contact),
+    }
+}
+
+fn offer(place: i64, lane: LaneId, ready: Instant) -> Offer<()> {
+    Offer {
+        message: Uuid::from_u128(1 << 64 | place as u128),
+        lane,
+        place,
+        ready,
+        awaited: true,
+        cargo: (),
+    }
+}
+
+/// Grants every token that is asked for.
+fn pump(scheduler: &mut Scheduler<()>, now: Instant) -> Vec<Admission<()>> {
+    let mut sent = Vec::new();
+    loop {
+        while let Some(admission) = scheduler.next(now) {
+            sent.push(admission);
+        }
+        let wants = scheduler.wants();
+        if wants.is_empty() {
+            return sent;
+        }
+        for want in wants {
+            scheduler.granted(&want.number, want.tokens, None, now);
+        }
+    }
+}
+
+fn finish(scheduler: &mut Scheduler<()>, sent: &Admission<()>, outcome: Outcome<()>, now: Instant) {
+    scheduler.finished(&sent.number, sent.lane, sent.message, sent.place, outcome, now);
+}
+
+fn owned(names: impl IntoIterator<Item = usize>) -> Scheduler<()> {
+    let mut scheduler = Scheduler::new(limits());
+    for name in names {
+        scheduler.own(&number(name), 1, true);
+    }
+    scheduler
+}
+
+#[test]
+fn a_lane_sends_one_at_a_time_in_the_order_of_acceptance() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    for place in [3, 1, 2] {
+        scheduler.offer("1", offer(place, lane(1), now), now);
+    }
+    for place in 1..=3 {
+        let sent = pump(&mut scheduler, now);
+        assert_eq!(sent.iter().map(|sent| sent.place).collect::<Vec<_>>(), [place]);
+        finish(&mut scheduler, &sent[0], Outcome::Ended, now);
+    }
+    assert!(pump(&mut scheduler, now).is_empty());
+    assert_eq!((scheduler.waiting(), scheduler.in_flight()), (0, 0));
+}
+
+#[test]
+fn a_head_that_waits_is_stepped_over_after_thirty_seconds_and_goes_first_when_it_is_ready() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    scheduler.offer("1", offer(1, lane(1), now + Duration::from_mins(5)), now);
+    scheduler.offer("1", offer(2, lane(1), now), now);
+    scheduler.offer("1", offer(3, lane(1), now), now);
+    assert!(pump(&mut scheduler, now).is_empty());
+
+    let almost = now + Duration::from_millis(29_999);
+    scheduler.tick(almost);
+    assert!(pump(&mut scheduler, almost).is_empty());
+    assert_eq!(scheduler.wake_at(), Some(now + PATIENCE));
+
+    let over = now + PATIENCE;
+    scheduler.tick(over);
+    let sent = pump(&mut scheduler, over);
+    assert_eq!(sent[0].place, 2);
+    // By the time the second has ended, the first is ready: it goes before the third.
+    let ready = now + Duration::from_mins(5);
+    scheduler.tick(ready);
+    finish(&mut scheduler, &sent[0], Outcome::Ended, ready);
+    assert_eq!(pump(&mut scheduler, ready)[0].place, 1);
+}
+
+#[test]
+fn an_unknown_outcome_blocks_its_lane_for_a_while_and_no_other() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    scheduler.offer("1", offer(1, lane(1), now), now);
+    scheduler.offer("1", offer(2, lane(1), now), now);
+    scheduler.offer("1", offer(3, lane(2), now), now);
+    let sent = pump(&mut scheduler, now);
+    assert_eq!(sent.len(), 2);
+    finish(
+        &mut scheduler,
+        &sent[0],
+        Outcome::Unknown { until: now + PATIENCE },
+        now,
+    );
+    finish(&mut scheduler, &sent[1], Outcome::Ended, now);
+    assert!(pump(&mut scheduler, now).is_empty());
+    scheduler.tick(now + PATIENCE);
+    assert_eq!(pump(&mut scheduler, now + PATIENCE)[0].place, 2);
+}
+
+#[test]
+fn callers_wait_only_for_what_is_about_to_be_sent() {
+    let now = Instant::now();
+    let mut scheduler = owned([1, 2]);
+    let (first, behind, later) = (
+        offer(1, lane(1), now),
+        offer(2, lane(1), now),
+        offer(3, lane(2), now + PATIENCE),
+    );
+    let (behind_id, later_id) = (behind.message, later.message);
+    scheduler.offer("1", first, now);
+    assert!(scheduler.stalled().is_empty());
+    scheduler.offer("1", behind, now);
+    scheduler.offer("1", later, now);
+    assert_eq!(scheduler.stalled(), [behind_id, later_id]);
+
+    // No tokens: whoever waits is told, and so is who comes later.
+    let mut waiting = HashSet::new();
+    for place in 10..20 {
+        let offer = offer(place, lane(place as u128), now);
+        waiting.insert(offer.message);
+        scheduler.offer("2", offer, now);
+    }
+    assert!(scheduler.next(now).is_none());
+    for want in scheduler.wants() {
+        let granted = if &*want.number == "2" { 3 } else { want.tokens };
+        scheduler.granted(
+            &want.number,
+            granted,
+            (granted < want.tokens).then_some(now + Duration::from_secs(1)),
+        );
+    }
+    let mut sent = HashSet::new();
+    while let Some(admission) = scheduler.next(now) {
+        sent.insert(admission.message);
+    }
+    assert_eq!(sent.len(), 4);
+    assert_eq!(
+        scheduler.stalled().into_iter().collect::<HashSet<_>>(),
+        waiting.difference(&sent).copied().collect()
+    );
+    let late = offer(30, lane(30), now);
+    let latecomer = late.message;
+    scheduler.offer("2", late, now);
+    assert_eq!(scheduler.stalled(), [latecomer]);
+}
+
+#[test]
+fn thousands_waiting_on_one_number_delay_no_other() {
+    let now = Instant::now();
+    let mut scheduler = owned([1, 2]);
+    for place in 0..5_000 {
+        scheduler.offer("1", offer(place, lane(place as u128), now), now);
+    }
+    let backlog = pump(&mut scheduler, now);
+    assert_eq!(backlog.len(), 14, "the last eighth of the slots is kept");
+    scheduler.offer("2", offer(9_000, lane(1), now), now);
+    let sent = pump(&mut scheduler, now);
+    assert_eq!(&*sent[0].number, "2");
+    // While the other has work, the first gets no more than half.
+    for place in 9_001..9_100 {
+        scheduler.offer("2", offer(place, lane(place as u128), now), now);
+    }
+    for call in &backlog {
+        finish(&mut scheduler, call, Outcome::Ended, now);
+    }
+    let mut counts = HashMap::new();
+    for call in pump(&mut scheduler, now) {
+        *counts.entry(call.number.to_string()).or_insert(0) += 1;
+    }
+    assert_eq!(counts, HashMap::from([("1".to_owned(), 8), ("2".to_owned(), 7)]));
+}
+
+#[test]
+fn a_number_without_tokens_costs_nothing_until_there_are_some() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    for place in 0..100 {
+        scheduler.offer("1", offer(place, lane(place as u128), now), now);
+    }
+    assert!(scheduler.next(now).is_none());
+    let want = scheduler.wants();
+    assert_eq!(
+        want,
+        [Want {
+            number: number(1),
+            tokens: 16
+        }]
+    );
+    assert!(scheduler.wants().is_empty(), "asked for once");
+    let more = now + Duration::from_millis(100);
+    scheduler.granted("1", 0, Some(more), now);
+    assert!(scheduler.next(now).is_none() && scheduler.wants().is_empty());
+    assert_eq!(scheduler.wake_at(), Some(more));
+    scheduler.tick(more);
+    assert!(scheduler.next(more).is_none());
+    assert_eq!(scheduler.wants().len(), 1);
+}
+
+#[test]
+fn tokens_that_are_not_needed_are_given_back() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    scheduler.offer("1", offer(1, lane(1), now), now);
+    assert!(scheduler.next(now).is_none());
+    assert_eq!(scheduler.wants()[0].tokens, 1);
+    scheduler.granted("1", 5, None, now);
+    assert!(scheduler.next(now).is_some());
+    assert_eq!(
+        scheduler.surplus(),
+        [Want {
+            number: number(1),
+            tokens: 4
+        }]
+    );
+
+    scheduler.offer("1", offer(2, lane(2), now), now);
+    assert!(scheduler.next(now).is_none());
+    scheduler.wants();
+    scheduler.disown("1");
+    scheduler.granted("1", 1, None, now);
+    assert_eq!(
+        scheduler.surplus(),
+        [Want {
+            number: number(1),
+            tokens: 1
+        }]
+    );
+}
+
+#[test]
+fn a_braked_number_waits_and_then_probes() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    for place in 0..10 {
+        scheduler.offer("1", offer(place, lane(place as u128), now), now);
+    }
+    let until = now + Duration::from_secs(5);
+    scheduler.brake("1", until, true);
+    assert_eq!(scheduler.stalled().len(), 10);
+    assert!(pump(&mut scheduler, now).is_empty());
+    scheduler.tick(until);
+    let probe = pump(&mut scheduler, until);
+    assert_eq!(probe.len(), 1);
+    finish(&mut scheduler, &probe[0], Outcome::Ended, until);
+    assert_eq!(pump(&mut scheduler, until).len(), 1);
+    scheduler.calm("1");
+    assert_eq!(pump(&mut scheduler, until).len(), 8);
+}
+
+#[test]
+fn a_number_that_is_closed_or_lost_sends_nothing() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    scheduler.offer("1", offer(1, lane(1), now), now);
+    scheduler.open("1", false);
+    assert!(pump(&mut scheduler, now).is_empty());
+    scheduler.open("1", true);
+    let sent = pump(&mut scheduler, now);
+    scheduler.offer("1", offer(2, lane(2), now), now);
+    scheduler.disown("1");
+    assert!(scheduler.busy("1") && scheduler.flies("1", sent[0].message));
+    assert!(pump(&mut scheduler, now).is_empty());
+    assert_eq!(scheduler.offer("1", offer(3, lane(3), now), now), Offered::Foreign);
+    finish(&mut scheduler, &sent[0], Outcome::Again { ready: now, cargo: () }, now);
+    assert_eq!(
+        (scheduler.waiting(), scheduler.in_flight(), scheduler.epoch("1")),
+        (0, 0, None)
+    );
+    scheduler.own(&number(1), 2, true);
+    scheduler.offer("1", offer(2, lane(2), now), now);
+    assert_eq!(pump(&mut scheduler, now)[0].epoch, 2);
+}
+
+#[test]
+fn the_window_is_bounded_and_what_waits_makes_room_for_what_can_go() {
+    let now = Instant::now();
+    let mut scheduler = Scheduler::new(Limits { window: 4, ..limits() });
+    scheduler.own(&number(1), 1, true);
+    let later = now + Duration::from_hours(1);
+    for place in 0..4 {
+        assert_eq!(
+            scheduler.offer("1", offer(place, lane(place as u128), later), now),
+            Offered::Taken
+        );
+    }
+    assert_eq!(scheduler.offer("1", offer(10, lane(10), now), now), Offered::Full);
+    scheduler.tick(now + PATIENCE);
+    assert_eq!(
+        scheduler.offer("1", offer(10, lane(10), now), now + PATIENCE),
+        Offered::Taken
+    );
+    assert_eq!(
+        scheduler.offer("1", offer(10, lane(10), now), now + PATIENCE),
+        Offered::Known
+    );
+    assert_eq!(scheduler.waiting(), 4);
+    assert!(!scheduler.hungry("1"));
+}
+
+#[test]
+fn urgent_messages_pass_and_the_others_still_get_their_turn() {
+    let now = Instant::now();
+    let mut scheduler = Scheduler::new(Limits { calls: 1, ..limits() });
+    scheduler.own(&number(1), 1, true);
+    for place in 0..50 {
+        let priority = if place % 2 == 0 { 0 } else { 2 };
+        let lane = LaneId {
+            priority,
+            contact: Uuid::from_u128(place as u128),
+        };
+        scheduler.offer("1", offer(place, lane, now), now);
+    }
+    let mut order = Vec::new();
+    for _ in 0..20 {
+        let sent = pump(&mut scheduler, now);
+        order.push(sent[0].lane.priority);
+        finish(&mut scheduler, &sent[0], Outcome::Ended, now);
+    }
+    assert_eq!(order.iter().filter(|priority| **priority == 2).count(), 4);
+}
+
+/// What can happen to a scheduler.
+#[derive(Debug, Clone)]
+enum Step {
+    Offer {
+        number: usize,
+        lane: u128,
+        place: i64,
+        delay: u64,
+    },
+    Grant {
+        share: u32,
+    },
+    Finish {
+        pick: usize,
+        outcome: u8,
+    },
+    Wait {
+        millis: u64,
+    },
+    Own {
+        number: usize,
+        owned: bool,
+    },
+    Brake {
+        number: usize,
+        millis: u64,
+        probe: bool,
+    },
+    Block {
+        number: usize,
+        lane: u128,
+        millis: u64,
+    },
+    Open {
+        number: usize,
+        open: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..3_usize, 0..4_u128, 0..60_i64, prop_oneof![Just(0_u64), 0..60_000_u64])
+            .prop_map(|(number, lane, place, delay)| Step::Offer { number, lane, place, delay }),
+        6 => (0..4_u32).prop_map(|share| Step::Grant { share }),
+        6 => (any::<usize>(), 0..6_u8).prop_map(|(pick, outcome)| Step::Finish { pick, outcome }),
+        3 => (0..40_000_u64).prop_map(|millis| Step::Wait { millis }),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(number, owned)| Step::Own { number, owned }),
+        1 => (0..3_usize, 0..10_000_u64, any::<bool>()).prop_map(|(number, millis, probe)| Step::Brake { number, millis, probe }),
+        1 => (0..3_usize, 0..4_u128, 0..30_000_u64).prop_map(|(number, lane, millis)| Step::Block { number, lane, millis }),
+        1 => (0..3_usize, any::<bool>()).prop_map(|(number, open)| Step::Open { number, open }),
+    ]
+}
+
+/// Runs steps and checks what must hold at every moment.
+struct World {
+    scheduler: Scheduler<()>,
+    now: Instant,
+    flying: Vec<Admission<()>>,
+    tokens: HashMap<String, i64>,
+}
+
+impl World {
+    fn take(&mut self) {
+        while let Some(admission) = self.scheduler.next(self.now) {
+            *self.tokens.entry(admission.number.to_string()).or_default() -= 1;
+            assert!(
+                !self.flying.iter().any(|other| other.number == admission.number
+                    && (other.lane == admission.lane || other.message == admission.message)),
+                "one at a time in a lane"
+            );
+            self.flying.push(admission);
+        }
+        for surplus in self.scheduler.surplus() {
+            *self.tokens.entry(surplus.number.to_string()).or_default() -= i64::from(surplus.tokens);
+        }
+        assert!(
+            self.tokens.values().all(|tokens| *tokens >= 0),
+            "nothing is sent without a token: {:?}",
+            self.tokens
+        );
+        assert!(self.flying.len() <= 16);
+        assert_eq!(self.flying.len(), self.scheduler.in_flight());
+    }
+
+    fn run(&mut self, step: Step) {
+        match step {
+            Step::Offer {
+                number,
+                lane: contact,
+                place,
+                delay,
+            } => {
+                let mut offer = offer(place, lane(contact), self.now + Duration::from_millis(delay));
+                // A message keeps its lane and number.
+                offer.message = Uuid::from_u128((number as u128) << 96 | contact << 64 | place as u128);
+                self.scheduler.offer(&number.to_string(), offer, self.now);
+            }
+            Step::Grant { share } => {
+                for want in self.scheduler.wants() {
+                    let tokens = want.tokens * share / 3;
+                    *self.tokens.entry(want.number.to_string()).or_default() += i64::from(tokens);
+                    let more = (tokens < want.tokens).then_some(self.now + Duration::from_millis(50));
+                    self.scheduler.granted(&want.number, tokens, more, self.now);
+                }
+            }
+            Step::Finish { pick, outcome } => {
+                if !self.flying.is_empty() {
+                    let sent = self.flying.swap_remove(pick % self.flying.len());
+                    let outcome = match outcome {
+                        0 => Outcome::Again {
+                            ready: self.now + Duration::from_secs(45),
+                            cargo: (),
+                        },
+                        1 => Outcome::Again {
+                            ready: self.now,
+                            cargo: (),
+                        },
+                        2 => Outcome::Unknown {
+                            until: self.now + PATIENCE,
+                        },
+                        _ => Outcome::Ended,
+                    };
+                    self.scheduler.calm(&sent.number);
+                    finish(&mut self.scheduler, &sent, outcome, self.now);
+                }
+            }
+            Step::Wait { millis } => self.now += Duration::from_millis(millis),
+            Step::Own {
+                number: name,
+                owned: true,
+            } => self.scheduler.own(&number(name), 1, true),
+            Step::Own { number, owned: false } => self.scheduler.disown(&number.to_string()),
+            Step::Brake { number, millis, probe } => {
+                self.scheduler
+                    .brake(&number.to_string(), self.now + Duration::from_millis(millis), probe)
+            }
+            Step::Block {
+                number,
+                lane: contact,
+                millis,
+            } => {
+                self.scheduler.block(
+                    &number.to_string(),
+                    lane(contact),
+                    self.now + Duration::from_millis(millis),
+                    self.now,
+                );
+            }
+            Step::Open { number, open } => self.scheduler.open(&number.to_string(), open),
+        }
+        self.scheduler.tick(self.now);
+        self.take();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_nothing_is_sent_twice_at_a_time_or_without_a_token_and_nothing_stays_behind(steps in proptest::collection::vec(step(), 1..200)) {
+        let mut world = World { scheduler: owned([0, 1, 2]), now: Instant::now(), flying: Vec::new(), tokens: HashMap::new() };
+        for step in steps {
+            world.run(step);
+        }
+        // Then everything is well again, and all that was taken in is sent.
+        for name in 0..3 {
+            world.scheduler.own(&number(name), 2, true);
+            world.scheduler.open(&name.to_string(), true);
+        }
+        for _ in 0..2_000 {
+            if world.scheduler.waiting() == 0 && world.flying.is_empty() {
+                break;
+            }
+            world.run(Step::Wait { millis: 1_000 });
+            world.run(Step::Grant { share: 3 });
+            world.run(Step::Finish { pick: 0, outcome: 5 });
+        }
+        prop_assert_eq!(world.scheduler.waiting(), 0);
+        prop_assert!(world.flying.is_empty());
+        // Every token was used or given back.
+        prop_assert!(world.tokens.values().all(|tokens| *tokens == 0), "{:?}", world.tokens);
+    }
+}

@@ -1,0 +1,23 @@
+//! The messaging service: accepts messages durably, sends each at most once, and tells what became of it.
+//!
+//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `forward` (events on
+//! their way to tracking), `projection` (connections), `store` (the SQL).
+
+mod accept;
+mod apply;
+mod config;
+mod dispatch;
+mod events;
+mod forward;
+mod ids;
+mod problem;
+mod projection;
+mod rpc;
+mod service;
+mod store;
+mod upkeep;
+mod vault;
+mod waiters;
+
+pub use config::{Config, Timing};
+pub use service::{Messaging, build, migrator};

@@ -1,0 +1,67 @@
+//! Why a message is not sent, in words of the contract.
+
+use outeract_graph::fault::{TABLE, Verdict};
+use outeract_proto::messaging::v1::SendError;
+
+/// The call to Meta had no clear outcome.
+pub(crate) const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
+/// Meta could not be reached.
+pub(crate) const META_UNREACHABLE: &str = "META_UNREACHABLE";
+
+/// What Meta's answer means.
+pub(crate) fn of_verdict(verdict: &Verdict, meta_code: i32, retryable: bool) -> SendError {
+    SendError {
+        reason: verdict.reason.to_owned(),
+        meta_code,
+        retryable,
+        message: verdict.message.to_owned(),
+    }
+}
+
+/// A stored reason.
+pub(crate) fn of_reason(reason: &str, meta_code: Option<i32>, retryable: bool) -> SendError {
+    SendError {
+        reason: reason.to_owned(),
+        meta_code: meta_code.unwrap_or(0),
+        retryable,
+        message: sentence(reason, meta_code).to_owned(),
+    }
+}
+
+/// One sentence for people.
+fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
+    match reason {
+        OUTCOME_UNKNOWN => "The call to Meta had no clear outcome.",
+        META_UNREACHABLE => "Meta could not be reached.",
+        _ => {
+            let by_code = meta_code.and_then(|code| {
+                TABLE
+                    .iter()
+                    .find(|row| row.codes.contains(&code) && row.verdict.reason == reason)
+            });
+            let row = by_code.or_else(|| TABLE.iter().find(|row| row.verdict.reason == reason));
+            row.map_or("Meta refused the message.", |row| row.verdict.message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_its_sentence() {
+        for row in TABLE {
+            let told = of_reason(row.verdict.reason, Some(*row.codes.start()), false);
+            assert_eq!(told, of_verdict(&row.verdict, *row.codes.start(), false));
+        }
+        assert_eq!(
+            of_reason(META_UNREACHABLE, None, true).message,
+            "Meta could not be reached."
+        );
+        assert_eq!(
+            of_reason("SOMETHING_OLD", None, false).message,
+            "Meta refused the message."
+        );
+    }
+}

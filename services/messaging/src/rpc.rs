@@ -1,0 +1,93 @@
+//! The contract: one file per method.
+
+mod apply_items;
+mod dispatch;
+mod get_message;
+mod push_connections;
+mod report_ingest;
+mod send_message;
+
+use std::sync::Arc;
+
+use outeract_proto::messaging::internal::v1::messaging_internal_service_server::MessagingInternalService;
+use outeract_proto::messaging::internal::v1::{
+    ApplyItemsRequest, ApplyItemsResponse, DispatchRequest, PushConnectionsRequest, PushConnectionsResponse,
+    ReportIngestRequest, ReportIngestResponse,
+};
+use outeract_proto::messaging::v1::messaging_service_server::MessagingService;
+use outeract_proto::messaging::v1::{GetMessageRequest, GetMessageResponse, SendMessageRequest, SendMessageResponse};
+use outeract_rpc::{Fault, Reply};
+use outeract_runtime::Context;
+use tonic::Request;
+
+use crate::accept::Acceptor;
+use crate::apply::Applier;
+use crate::dispatch::Hints;
+use crate::ids::MessageIds;
+use crate::projection::Projection;
+use crate::vault::Vault;
+use crate::waiters::Waiters;
+
+/// What applications call.
+#[derive(Debug)]
+pub(crate) struct Messaging {
+    pub context: Context,
+    pub vault: Vault,
+    pub ids: MessageIds,
+    pub projection: Projection,
+    pub acceptor: Acceptor,
+    pub waiters: Waiters,
+}
+
+/// What siblings call.
+#[derive(Debug)]
+pub(crate) struct Internal {
+    pub context: Context,
+    pub projection: Projection,
+    pub applier: Arc<Applier>,
+    pub hints: Hints,
+    pub waiters: Waiters,
+}
+
+/// Most entries of one internal request.
+const MOST_ENTRIES: usize = 1_000;
+
+#[tonic::async_trait]
+impl MessagingService for Messaging {
+    async fn send_message(&self, request: Request<SendMessageRequest>) -> Reply<SendMessageResponse> {
+        send_message::send_message(self, request).await
+    }
+
+    async fn get_message(&self, request: Request<GetMessageRequest>) -> Reply<GetMessageResponse> {
+        get_message::get_message(self, request).await
+    }
+}
+
+#[tonic::async_trait]
+impl MessagingInternalService for Internal {
+    type DispatchStream = dispatch::Answers;
+
+    async fn push_connections(&self, request: Request<PushConnectionsRequest>) -> Reply<PushConnectionsResponse> {
+        push_connections::push_connections(self, request).await
+    }
+
+    async fn dispatch(&self, request: Request<DispatchRequest>) -> Reply<Self::DispatchStream> {
+        dispatch::dispatch(self, request)
+    }
+
+    async fn apply_items(&self, request: Request<ApplyItemsRequest>) -> Reply<ApplyItemsResponse> {
+        apply_items::apply_items(self, request).await
+    }
+
+    async fn report_ingest(&self, request: Request<ReportIngestRequest>) -> Reply<ReportIngestResponse> {
+        report_ingest::report_ingest(self, request).await
+    }
+}
+
+fn bounded<T>(entries: &[T], path: &'static str) -> Result<(), Fault> {
+    if entries.len() > MOST_ENTRIES {
+        Err(Fault::invalid(path, format!("must be at most {MOST_ENTRIES} entries")))
+    } else {
+        Ok(())
+    }
+}

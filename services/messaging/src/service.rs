@@ -1,0 +1,150 @@
+//! The service put together.
+
+use std::sync::Arc;
+
+use outeract_buckets::{Buckets, BucketsConfig};
+use outeract_egress as egress;
+use outeract_graph::Client;
+use outeract_proto::messaging::internal::v1::messaging_internal_service_server::MessagingInternalServiceServer;
+use outeract_proto::messaging::v1::messaging_service_server::MessagingServiceServer;
+use outeract_rpc::{BoxError, RemoteKeys};
+use outeract_runtime::{Context, Endpoints, OnExit, Service};
+use sqlx::migrate::Migrator;
+use tonic::service::Routes;
+use uuid::Uuid;
+
+use crate::accept::{Acceptor, Contacts};
+use crate::apply::Applier;
+use crate::config::{Config, Timing};
+use crate::dispatch::{self, Dispatch, Needs};
+use crate::forward::{self, Forwarder, Sweeper};
+use crate::ids::MessageIds;
+use crate::projection::{self, Keeper, Projection};
+use crate::rpc;
+use crate::upkeep;
+use crate::vault::Vault;
+use crate::waiters::Waiters;
+
+/// The messaging service.
+#[derive(Debug)]
+pub struct Messaging;
+
+/// Callers that wait for Meta's answer at a time.
+const WAITERS: usize = 4_096;
+
+impl Service for Messaging {
+    const NAME: &'static str = "messaging";
+    type Config = Config;
+
+    fn migrator() -> &'static Migrator {
+        migrator()
+    }
+
+    async fn build(context: Context, config: Config) -> Result<Endpoints, BoxError> {
+        build(context, config, Timing::default()).await
+    }
+}
+
+/// The migrations of the schema `messaging`.
+pub fn migrator() -> &'static Migrator {
+    static MIGRATOR: Migrator = sqlx::migrate!();
+    &MIGRATOR
+}
+
+/// Wires the service and begins its tasks.
+pub async fn build(context: Context, config: Config, timing: Timing) -> Result<Endpoints, BoxError> {
+    let connection = context.channel(&config.connection_url)?;
+    let tracking = context.channel(&config.tracking_url)?;
+    let http = egress::Client::new(&egress::Config {
+        total_timeout: timing.call_budget,
+        idle_connections: config.calls_in_flight,
+        ..egress::Config::default()
+    })?;
+    let graph = Client::new(http, &config.graph_base_url, &config.graph_api_version);
+    let buckets = Buckets::connect(&BucketsConfig {
+        url: config.redis_url.clone(),
+        prefix: config.redis_prefix.clone(),
+        max_replicas: config.max_replicas,
+    })?;
+    let worker = worker_id(&context);
+    let vault = Vault::new(Arc::clone(&context.key_ring), Arc::clone(&context.random));
+    let projection = Projection::new(context.db.clone(), vault.clone());
+    let keeper = Arc::new(Keeper::new(projection.clone(), connection.clone()));
+    let waiters = Waiters::new(WAITERS);
+    let contacts = Contacts::new(Arc::clone(&context.clock), Arc::clone(&context.random));
+    let forwarder = Forwarder::start(&context, tracking.clone());
+    let keys = context.authenticator(RemoteKeys::new(connection.clone()));
+
+    let needs = Needs {
+        config,
+        timing,
+        worker,
+        vault: vault.clone(),
+        projection: projection.clone(),
+        waiters: waiters.clone(),
+        forwarder: forwarder.clone(),
+        connection,
+        graph,
+        buckets,
+    };
+    let Dispatch { hints, recorder } = dispatch::start(&context, needs);
+    let acceptor = Acceptor::start(&context, contacts.clone(), hints.clone(), forwarder);
+
+    let sweeper = Arc::new(Sweeper {
+        db: context.db.clone(),
+        vault: vault.clone(),
+        projection: projection.clone(),
+        client: forward::recorder(tracking),
+        worker,
+    });
+    context.tasks.spawn(
+        "forward.sweep",
+        OnExit::StopProcess,
+        forward::sweep(sweeper, timing, context.stop.clone()),
+    );
+    context.tasks.spawn(
+        "projection",
+        OnExit::StopProcess,
+        projection::keep(Arc::clone(&keeper), timing, context.stop.clone()),
+    );
+    context.tasks.spawn(
+        "upkeep",
+        OnExit::StopProcess,
+        upkeep::keep_house(context.db.clone(), worker, context.stop.clone()),
+    );
+
+    let applier = Applier {
+        db: context.db.clone(),
+        clock: Arc::clone(&context.clock),
+        vault: vault.clone(),
+        projection: projection.clone(),
+        keeper,
+        contacts,
+        recorder,
+    };
+    let internal = rpc::Internal {
+        context: context.clone(),
+        projection: projection.clone(),
+        applier: Arc::new(applier),
+        hints,
+        waiters: waiters.clone(),
+    };
+    let ids = MessageIds::new(Arc::clone(&context.clock), Arc::clone(&context.random));
+    let application = rpc::Messaging {
+        context,
+        vault,
+        ids,
+        projection,
+        acceptor,
+        waiters,
+    };
+    Ok(Endpoints::new(keys)
+        .application(Routes::new(MessagingServiceServer::new(application)))
+        .internal(Routes::new(MessagingInternalServiceServer::new(internal))))
+}
+
+fn worker_id(context: &Context) -> Uuid {
+    let mut bytes = [0; 16];
+    context.random.fill(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}

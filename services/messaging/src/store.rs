@@ -1,0 +1,22 @@
+//! The service's SQL: plain functions on a connection, one file per purpose, every statement schema-qualified and checked at compile time.
+//!
+//! Lookups by key are written as `CROSS JOIN LATERAL (… LIMIT 1)`: each is one descent of the primary key, whatever the planner believes about the table's size.
+
+pub(crate) mod accept;
+pub(crate) mod apply;
+pub(crate) mod connection;
+pub(crate) mod ingest;
+pub(crate) mod intent;
+pub(crate) mod message;
+pub(crate) mod outbox;
+pub(crate) mod owner;
+pub(crate) mod queue;
+pub(crate) mod record;
+mod run;
+pub(crate) mod settle;
+pub(crate) mod upkeep;
+
+pub(crate) use self::run::{Attempts, DbError, run};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,96 @@
+//! Reading the queue: page by page for the owner's scan, by id for hints, and what is needed to make a call.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A queued message, as the owner of its number sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub message: Uuid,
+    pub contact: Uuid,
+    pub connection: Uuid,
+    pub place: i64,
+    pub epoch: i64,
+    pub attempt: i32,
+    pub state: i16,
+    pub priority: i16,
+    pub held: bool,
+    /// Seconds until it may be tried; not positive: now.
+    pub ready_in: f64,
+    /// Seconds since its last intent.
+    pub intent_age: Option<f64>,
+}
+
+/// What a call to Meta needs of a message.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub message: Uuid,
+    pub application: Uuid,
+    pub traceparent: Option<String>,
+    pub sealed: Vec<u8>,
+}
+
+/// One page of a number's queue in the order of ids, after `after`.
+pub(crate) async fn page(conn: &mut PgConnection, number: &str, after: Uuid, limit: i64) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as!(
+        Row,
+        r#"
+        SELECT q.message_id AS message, q.contact_id AS contact, q.connection_id AS connection, q.place, q.epoch, q.attempt, q.state, q.priority, q.held,
+               extract(epoch FROM q.ready_at - clock.now)::float8 AS "ready_in!", extract(epoch FROM clock.now - q.intent_at)::float8 AS intent_age
+        FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN messaging.queue q
+        WHERE q.phone_number_id = $1 AND q.message_id > $2
+        ORDER BY q.message_id LIMIT $3
+        "#,
+        number,
+        after,
+        limit,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// Queued messages of several numbers by their ids. Those that have ended are missing.
+pub(crate) async fn rows(conn: &mut PgConnection, keys: &[(&str, Uuid)]) -> sqlx::Result<Vec<Row>> {
+    let numbers: Vec<_> = keys.iter().map(|(number, _)| *number).collect();
+    let messages: Vec<_> = keys.iter().map(|(_, message)| *message).collect();
+    sqlx::query_as!(
+        Row,
+        r#"
+        SELECT q.message_id AS message, q.contact_id AS contact, q.connection_id AS connection, q.place, q.epoch, q.attempt, q.state, q.priority, q.held,
+               extract(epoch FROM q.ready_at - clock.now)::float8 AS "ready_in!", extract(epoch FROM clock.now - q.intent_at)::float8 AS intent_age
+        FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN unnest($1::text[], $2::uuid[]) AS asked (number, message)
+        CROSS JOIN LATERAL (
+            SELECT * FROM messaging.queue q WHERE q.phone_number_id = asked.number AND q.message_id = asked.message LIMIT 1
+        ) q
+        "#,
+        numbers as _,
+        &messages,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// The content of messages.
+pub(crate) async fn load(conn: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<Load>> {
+    sqlx::query_as!(
+        Load,
+        r#"
+        SELECT asked.message AS "message!", m.application_id AS application, m.traceparent, m.sealed
+        FROM unnest($1::uuid[]) AS asked (message)
+        CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.message LIMIT 1) m
+        "#,
+        messages,
+    )
+    .fetch_all(conn)
+    .await
+}
+
+/// How many messages wait, by state: for the metrics.
+pub(crate) async fn depth(conn: &mut PgConnection) -> sqlx::Result<Vec<(i16, i64)>> {
+    let rows = sqlx::query!(
+        r#"SELECT state, count(*) AS "count!" FROM messaging.queue WHERE phone_number_id > '' GROUP BY state"#
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.state, row.count)).collect())
+}

@@ -1,0 +1,199 @@
+//! Storing messages, and who they are for.
+
+use std::collections::HashSet;
+
+use super::*;
+use crate::store::accept::{NewIdentity, PHONE, USER};
+
+fn draft(id: Uuid, key: &'static [u8; 16], fingerprint: &'static [u8; 16]) -> NewMessage<'static> {
+    NewMessage {
+        id,
+        application: APPLICATION,
+        connection: CONNECTION,
+        contact: Uuid::from_u128(7),
+        number: NUMBER,
+        key_hash: key,
+        fingerprint,
+        on_unknown: HOLD,
+        traceparent: None,
+        sealed: b"sealed",
+    }
+}
+
+async fn count(world: &World, sql: &'static str) -> i64 {
+    sqlx::query_scalar(sql)
+        .fetch_one(world.database.admin())
+        .await
+        .expect("a count")
+}
+
+#[tokio::test]
+async fn one_key_is_one_message_in_one_flush_and_over_many() {
+    let world = World::new().await;
+    let (first, second, other) = (new_id(), new_id(), new_id());
+    let mut conn = world.conn().await;
+    let flush = [
+        draft(second, b"key-aaaaaaaaaaaa", b"print-2222222222"),
+        draft(first, b"key-aaaaaaaaaaaa", b"print-1111111111"),
+        draft(other, b"key-bbbbbbbbbbbb", b"print-3333333333"),
+    ];
+    let stored = accept::insert(&mut conn, &flush).await.expect("stored");
+    assert_eq!(
+        stored.iter().map(|stored| stored.id).collect::<Vec<_>>(),
+        [first, other],
+        "the earlier of two, and in the order of the ids"
+    );
+    assert!(stored[0].place < stored[1].place);
+
+    assert!(
+        accept::insert(&mut conn, &[draft(new_id(), b"key-aaaaaaaaaaaa", b"print-1111111111")])
+            .await
+            .expect("no error")
+            .is_empty()
+    );
+    let asked = [
+        (APPLICATION, b"key-aaaaaaaaaaaa".as_slice(), "+1"),
+        (Uuid::from_u128(1), b"key-aaaaaaaaaaaa", "+1"),
+    ];
+    let found = accept::resolve(&mut conn, &asked).await.expect("found");
+    assert_eq!(
+        (found[0].message, found[0].fingerprint.as_deref()),
+        (Some(first), Some(b"print-1111111111".as_slice()))
+    );
+    assert_eq!(found[1].message, None, "keys are of one application");
+    assert_eq!(count(&world, "SELECT count(*) FROM messaging.message").await, 2);
+    assert_eq!(
+        count(
+            &world,
+            "SELECT count(*) FROM messaging.queue WHERE phone_number_id > ''"
+        )
+        .await,
+        2
+    );
+    assert_eq!(
+        count(&world, "SELECT count(*) FROM messaging.outbox WHERE kind > 0").await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn overlapping_flushes_with_the_same_keys_store_each_once_without_deadlock() {
+    static KEYS: [[u8; 16]; 40] = {
+        let mut keys = [[0; 16]; 40];
+        let mut index = 0;
+        while index < 40 {
+            keys[index][0] = index as u8;
+            index += 1;
+        }
+        keys
+    };
+    let world = World::new().await;
+    let flush = async |turn: usize| {
+        let mut keys: Vec<_> = KEYS.iter().collect();
+        keys.rotate_left(turn * 7);
+        if turn % 2 == 1 {
+            keys.reverse();
+        }
+        let drafts: Vec<_> = keys.into_iter().map(|key| draft(new_id(), key, key)).collect();
+        accept::insert(&mut *world.conn().await, &drafts)
+            .await
+            .expect("no deadlock")
+            .len()
+    };
+    let (one, two, three, four) = tokio::join!(flush(0), flush(1), flush(2), flush(3));
+    assert_eq!(one + two + three + four, KEYS.len());
+    assert_eq!(count(&world, "SELECT count(*) FROM messaging.message").await, 40);
+}
+
+#[tokio::test]
+async fn an_identity_keeps_its_contact() {
+    let world = World::new().await;
+    let mut conn = world.conn().await;
+    let contacts = [Uuid::from_u128(1), Uuid::from_u128(2)];
+    let identity = |kind, value, contact| NewIdentity {
+        application: APPLICATION,
+        kind,
+        value,
+        contact,
+    };
+    let made = accept::introduce(&mut conn, &[identity(PHONE, "+14155551234", contacts[0])])
+        .await
+        .expect("made");
+    assert_eq!(made.len(), 1);
+    let again = accept::introduce(
+        &mut conn,
+        &[
+            identity(PHONE, "+14155551234", contacts[1]),
+            identity(USER, "US.1", contacts[0]),
+        ],
+    )
+    .await
+    .expect("made");
+    assert_eq!(
+        again
+            .iter()
+            .map(|known| (known.value.as_str(), known.contact))
+            .collect::<Vec<_>>(),
+        [("US.1", contacts[0])]
+    );
+    let known = accept::known(
+        &mut conn,
+        PHONE,
+        &[(APPLICATION, "+14155551234"), (Uuid::from_u128(9), "+14155551234")],
+    )
+    .await
+    .expect("known");
+    assert_eq!(
+        known.iter().map(|known| known.contact).collect::<HashSet<_>>(),
+        HashSet::from([contacts[0]])
+    );
+    assert_eq!(count(&world, "SELECT count(*) FROM messaging.contact").await, 1);
+}
+
+#[tokio::test]
+async fn partitions_are_made_ahead_and_dropped_in_time() {
+    use crate::store::upkeep;
+    let world = World::new().await;
+    let mut conn = world.conn().await;
+    let partitions = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'messaging.message'::regclass";
+    assert_eq!(upkeep::maintain_partitions(&mut conn).await.expect("maintained"), 0);
+    assert_eq!(count(&world, partitions).await, 17);
+    let old = world.message(HOLD).await;
+    world.database.advance(time::Duration::days(10)).await;
+    upkeep::maintain_partitions(&mut conn).await.expect("maintained");
+    assert_eq!(count(&world, partitions).await, 27);
+    assert_eq!(upkeep::purge_keys(&mut conn, 100).await.expect("purged"), 1);
+    world.database.advance(time::Duration::days(30)).await;
+    upkeep::maintain_partitions(&mut conn).await.expect("maintained");
+    let gone: Option<i16> = sqlx::query_scalar("SELECT state FROM messaging.message WHERE id = $1")
+        .bind(old)
+        .fetch_optional(world.database.admin())
+        .await
+        .expect("a row or none");
+    assert_eq!(gone, None);
+    // One that no partition fits stands in the default one, and is told.
+    sqlx::query("INSERT INTO messaging.message (id, application_id, connection_id, contact_id, created_at, on_unknown, phone_number_id, sealed, state, duplicates, attempt, updated_at) VALUES ($1, $1, $1, $1, now(), 1, '1', '', 1, 0, 0, now())")
+        .bind(Uuid::from_u128(5))
+        .execute(world.database.admin())
+        .await
+        .expect("stored");
+    assert_eq!(upkeep::maintain_partitions(&mut conn).await.expect("maintained"), 1);
+}
+
+#[tokio::test]
+async fn a_lease_is_held_by_one_until_it_runs_out() {
+    use crate::store::upkeep::lease;
+    let world = World::new().await;
+    let mut conn = world.conn().await;
+    let rival = Uuid::from_u128(2);
+    assert!(lease(&mut conn, "x", WORKER, 10.0).await.expect("no error"));
+    assert!(!lease(&mut conn, "x", rival, 10.0).await.expect("no error"));
+    assert!(lease(&mut conn, "y", rival, 10.0).await.expect("no error"));
+    world.database.advance(time::Duration::seconds(8)).await;
+    assert!(
+        lease(&mut conn, "x", WORKER, 10.0).await.expect("no error"),
+        "its holder keeps it"
+    );
+    world.database.advance(time::Duration::seconds(11)).await;
+    assert!(lease(&mut conn, "x", rival, 10.0).await.expect("no error"));
+}

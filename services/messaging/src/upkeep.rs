@@ -1,0 +1,90 @@
+//! What is done now and then: partitions, what has served its time, and the metrics of what waits.
+
+use std::time::Duration;
+
+use outeract_domain::Submission;
+use outeract_runtime::Stop;
+use sqlx::{PgConnection, PgPool};
+use tokio::time::MissedTickBehavior;
+use uuid::Uuid;
+
+use crate::store::{DbError, apply, outbox, queue, upkeep};
+
+const PARTITIONS: Duration = Duration::from_hours(1);
+const MEASURES: Duration = Duration::from_secs(15);
+/// Rows that are purged by one statement.
+const PAGE: i64 = 2_000;
+
+/// Keeps house until the process stops. One process at a time does; partitions are made by each at its start.
+pub(crate) async fn keep_house(db: PgPool, worker: Uuid, stop: Stop) {
+    let mut partitions = tokio::time::interval(PARTITIONS);
+    let mut measures = tokio::time::interval(MEASURES);
+    partitions.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    measures.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut first = true;
+    loop {
+        let done = tokio::select! {
+            () = stop.soft().cancelled() => return,
+            _ = partitions.tick() => tidy(&db, worker, std::mem::take(&mut first)).await,
+            _ = measures.tick() => measure(&db, worker).await,
+        };
+        if let Err(cause) = done {
+            tracing::warn!(%cause, "Upkeep of the database failed");
+        }
+    }
+}
+
+async fn tidy(db: &PgPool, worker: Uuid, first: bool) -> Result<(), DbError> {
+    let mut conn = db.acquire().await?;
+    let mine = upkeep::lease(&mut conn, "tidy", worker, PARTITIONS.as_secs_f64() * 1.5).await?;
+    if mine || first {
+        let strays = upkeep::maintain_partitions(&mut conn).await?;
+        metrics::gauge!("messaging_default_partition_rows").set(strays as f64);
+        if strays > 0 {
+            tracing::error!(
+                rows = strays,
+                "Messages stand in the default partition: partitions were missing, or a clock is wrong"
+            );
+        }
+    }
+    if mine {
+        let purged = purge(&mut conn).await?;
+        tracing::debug!(purged, "Purged what has served its time");
+    }
+    Ok(())
+}
+
+async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
+    let mut purged = apply::expire_orphans(conn).await?;
+    metrics::counter!("messaging_orphans_expired_total").increment(purged);
+    loop {
+        let gone = upkeep::purge_keys(conn, PAGE).await? + upkeep::purge_wamids(conn, PAGE).await?;
+        purged += gone;
+        if gone == 0 {
+            return Ok(purged);
+        }
+    }
+}
+
+async fn measure(db: &PgPool, worker: Uuid) -> Result<(), DbError> {
+    let mut conn = db.acquire().await?;
+    if !upkeep::lease(&mut conn, "measure", worker, MEASURES.as_secs_f64() * 2.0).await? {
+        return Ok(());
+    }
+    let (rows, age) = outbox::backlog(&mut conn).await?;
+    metrics::gauge!("messaging_outbox_rows").set(rows as f64);
+    metrics::gauge!("messaging_outbox_age_seconds").set(age);
+    let depth = queue::depth(&mut conn).await?;
+    for (state, name) in [
+        (Submission::Queued, "queued"),
+        (Submission::Sending, "sending"),
+        (Submission::Unknown, "unknown"),
+    ] {
+        let count = depth
+            .iter()
+            .find(|(code, _)| *code == state.code())
+            .map_or(0, |(_, count)| *count);
+        metrics::gauge!("messaging_queue_messages", "state" => name).set(count as f64);
+    }
+    Ok(())
+}

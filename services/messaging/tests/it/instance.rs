@@ -1,0 +1,138 @@
+//! One process of the service, in a runtime of its own, so that it can be killed.
+
+use std::time::Duration;
+
+use outeract_messaging::{Config, Timing};
+use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
+use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
+use outeract_rpc::{BoxError, Channel, ServiceCredential};
+use outeract_runtime::config::Env;
+use outeract_runtime::{Addresses, Context, Endpoints, Outcome, Process, Service};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tonic::metadata::MetadataValue;
+use tonic::service::interceptor::InterceptedService;
+
+/// A running process.
+pub(crate) struct Instance {
+    pub(crate) addresses: Addresses,
+    runtime: Option<Runtime>,
+    stop: Box<dyn Fn() + Send + Sync>,
+    waiting: Option<JoinHandle<Outcome>>,
+}
+
+/// What an application calls with.
+pub(crate) type Client = MessagingServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
+
+/// Presents a key.
+#[derive(Debug, Clone)]
+pub(crate) struct Bearer(MetadataValue<tonic::metadata::Ascii>);
+
+/// The service, looking after things more often than in production.
+struct Quick;
+
+/// What tests do not wait long for.
+pub(crate) const QUICK: Timing = Timing {
+    heartbeat: Duration::from_millis(300),
+    expiry: Duration::from_millis(1_500),
+    belief: Duration::from_millis(1_200),
+    ownership: Duration::from_millis(50),
+    scan: Duration::from_millis(150),
+    call_budget: Duration::from_secs(3),
+    patience: Duration::from_secs(2),
+    pull: Duration::from_millis(500),
+    refresh: Duration::from_millis(100),
+    overdue: Duration::from_millis(800),
+    unauthorised: Duration::from_secs(30),
+};
+
+impl Service for Quick {
+    const NAME: &'static str = "messaging";
+    type Config = Config;
+
+    fn migrator() -> &'static sqlx::migrate::Migrator {
+        outeract_messaging::migrator()
+    }
+
+    async fn build(context: Context, config: Config) -> Result<Endpoints, BoxError> {
+        outeract_messaging::build(context, config, QUICK).await
+    }
+}
+
+// === impl Instance ===
+
+impl Instance {
+    pub(crate) async fn start(env: Env) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let process = runtime
+            .spawn(async move { Process::start::<Quick>(&env).await })
+            .await
+            .expect("no panic")
+            .expect("starts");
+        let addresses = process.addresses();
+        let stop = Box::new(process.stopper());
+        let waiting = runtime.spawn(process.wait());
+        Self {
+            addresses,
+            runtime: Some(runtime),
+            stop,
+            waiting: Some(waiting),
+        }
+    }
+
+    /// Ends the process as SIGKILL would: nothing of it runs any more, and nothing was tidied up.
+    pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    /// Ends the process as SIGTERM does, and waits.
+    pub(crate) async fn stop(mut self) -> Outcome {
+        (self.stop)();
+        let outcome = self.waiting.take().expect("runs").await.expect("no panic");
+        self.end();
+        outcome
+    }
+
+    pub(crate) async fn client(&self, key: &str) -> Client {
+        let endpoint =
+            tonic::transport::Endpoint::from_shared(format!("http://{}", self.addresses.application)).expect("a URL");
+        let channel = endpoint.connect().await.expect("connects");
+        let bearer = Bearer(format!("Bearer {key}").parse().expect("a header"));
+        MessagingServiceClient::with_interceptor(channel, bearer)
+    }
+
+    /// A client for the internal listener, as `service`.
+    pub(crate) fn internal(&self, service: &'static str) -> MessagingInternalServiceClient<Channel> {
+        let credential = ServiceCredential::new(service, &secret_of(service)).expect("a credential");
+        let channel = Channel::new(&format!("http://{}", self.addresses.internal), credential).expect("a URL");
+        MessagingInternalServiceClient::new(channel)
+    }
+
+    fn end(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl tonic::service::Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// A service's secret in tests.
+pub(crate) fn secret_of(service: &str) -> String {
+    format!("secret-of-the-{service}-service-in-these-tests")
+}

@@ -1,0 +1,388 @@
+//! Everything around the service, and what tests do with it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use outeract_clock::{SystemClock, SystemRandom};
+use outeract_domain::{ApplicationId, ConnectionId, EventId, KeyId};
+use outeract_proto::connection::internal::v1::ConnectionSnapshot;
+use outeract_proto::connection::v1::ConnectionState;
+use outeract_proto::messaging::internal::v1::item::Kind;
+use outeract_proto::messaging::internal::v1::{
+    ApplyItemsRequest, Item, ItemResult, PushConnectionsRequest, ReportIngestRequest, StatusItem,
+};
+use outeract_proto::messaging::v1::message_content::Kind as Content;
+use outeract_proto::messaging::v1::{
+    GetMessageRequest, Message, MessageContent, OnUnknown, SendMessageRequest, SendMessageResponse, SendWait,
+    SubmissionState, TextContent,
+};
+use outeract_rpc::{KeyText, secret_sha256};
+use outeract_runtime::config::Env;
+use outeract_simulator::control::{Client as Control, NewWorld};
+use outeract_simulator::{Accepted, Config as SimulatorConfig, Handle, Simulator, Switches};
+use outeract_testkit::{TestDatabase, eventually, free_port, redis_prefix, redis_url};
+use uuid::Uuid;
+
+use crate::instance::{Client, Instance, secret_of};
+use crate::siblings::Siblings;
+
+/// Meta, the siblings, a database and a Redis, and one application with some numbers.
+pub(crate) struct Suite {
+    pub(crate) database: TestDatabase,
+    pub(crate) siblings: Siblings,
+    pub(crate) meta: Control,
+    pub(crate) application: ApplicationId,
+    pub(crate) key: String,
+    pub(crate) numbers: Vec<Number>,
+    simulator: Handle,
+    redis_url: String,
+    redis_prefix: String,
+    graph_url: String,
+}
+
+/// A number of the application.
+#[derive(Debug, Clone)]
+pub(crate) struct Number {
+    pub(crate) id: String,
+    pub(crate) e164: String,
+    pub(crate) connection: ConnectionId,
+    pub(crate) token: String,
+}
+
+pub(crate) const SOON: Duration = Duration::from_secs(20);
+static SENDS: AtomicU64 = AtomicU64::new(0);
+
+// === impl Suite ===
+
+impl Suite {
+    pub(crate) async fn new() -> Self {
+        Self::with_numbers(1).await
+    }
+
+    pub(crate) async fn with_numbers(count: usize) -> Self {
+        let (database, siblings) = tokio::join!(TestDatabase::create(&["messaging"]), Siblings::start());
+        let simulator = Simulator::start(SimulatorConfig::default()).await.expect("a simulator");
+        let meta = simulator.client().expect("a client");
+        // What is tested is this service, not Meta's limits.
+        let none = Switches {
+            window: false,
+            pair: false,
+            throughput: false,
+            tier: false,
+            window_fails_later: false,
+        };
+        meta.set_switches(none).await.expect("switched");
+        let world = NewWorld {
+            numbers_per_waba: count,
+            throughput: 1_000,
+            subscribed: true,
+            ..NewWorld::default()
+        };
+        let world = meta.create_world(&world).await.expect("a world");
+        let waba = &world.wabas[0];
+        let application = ApplicationId::new(&SystemClock, &SystemRandom);
+        let key_id = KeyId::new(&SystemClock, &SystemRandom);
+        let (key, _) = KeyText::generate("test", key_id, &SystemRandom);
+        siblings
+            .state
+            .keys
+            .lock()
+            .expect("keys")
+            .insert(key_id.uuid(), application.uuid());
+        let numbers: Vec<_> = waba
+            .numbers
+            .iter()
+            .map(|number| Number {
+                id: number.phone_number_id.clone(),
+                e164: number.e164.clone(),
+                connection: ConnectionId::new(&SystemClock, &SystemRandom),
+                token: waba.token.clone(),
+            })
+            .collect();
+        let suite = Self {
+            database,
+            siblings,
+            meta,
+            application,
+            key,
+            numbers,
+            graph_url: simulator.url(),
+            simulator,
+            redis_url: redis_url().expose().clone(),
+            redis_prefix: redis_prefix(),
+        };
+        for number in &suite.numbers {
+            suite.connect(number, 1_000);
+        }
+        suite
+    }
+
+    /// Calls go through here instead of to the simulator.
+    pub(crate) fn reach_meta_at(&mut self, address: SocketAddr) {
+        self.graph_url = format!("http://{address}");
+    }
+
+    pub(crate) fn meta_address(&self) -> SocketAddr {
+        self.simulator.address()
+    }
+
+    pub(crate) fn keep_buckets_at(&mut self, redis_url: &str) {
+        redis_url.clone_into(&mut self.redis_url);
+    }
+
+    /// Makes a number known to the connection service.
+    pub(crate) fn connect(&self, number: &Number, throughput: i32) {
+        self.set_token(number, &number.token.clone());
+        self.siblings
+            .state
+            .connections
+            .lock()
+            .expect("connections")
+            .push(ConnectionSnapshot {
+                connection_id: number.connection.bytes(),
+                application_id: self.application.bytes(),
+                version: 1,
+                waba_id: "102290129340398".to_owned(),
+                phone_number_id: number.id.clone(),
+                state: ConnectionState::Active.into(),
+                paused: false,
+                throughput_per_second: throughput,
+                display_phone_number: number.e164.clone(),
+                token_version: 1,
+            });
+    }
+
+    pub(crate) fn set_token(&self, number: &Number, token: &str) {
+        let proof =
+            outeract_graph::signature::appsecret_proof(&token.into(), &SimulatorConfig::default().app_secret.into());
+        self.siblings
+            .state
+            .tokens
+            .lock()
+            .expect("tokens")
+            .insert(number.connection.uuid(), (token.to_owned(), proof));
+    }
+
+    /// Changes what is known of a number's connection, and pushes it.
+    pub(crate) async fn change(
+        &self,
+        instance: &Instance,
+        number: &Number,
+        change: impl FnOnce(&mut ConnectionSnapshot),
+    ) {
+        let snapshot = {
+            let mut connections = self.siblings.state.connections.lock().expect("connections");
+            let connection = connections
+                .iter_mut()
+                .find(|connection| connection.connection_id == number.connection.bytes())
+                .expect("known");
+            connection.version += 1;
+            change(connection);
+            connection.clone()
+        };
+        instance
+            .internal("connection")
+            .push_connections(PushConnectionsRequest {
+                connections: vec![snapshot],
+            })
+            .await
+            .expect("pushed");
+    }
+
+    pub(crate) fn env(&self) -> Env {
+        let internal = format!("127.0.0.1:{}", free_port());
+        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+        let peer = |service: &str| format!("{service}={}", hex::encode(secret_sha256(&secret_of(service))));
+        let siblings = format!("http://{}", self.siblings.address);
+        [
+            (
+                "MESSAGING_DATABASE_URL",
+                self.database.url("messaging").expose().clone(),
+            ),
+            ("MESSAGING_DATABASE_CONNECTIONS", "6".to_owned()),
+            ("MESSAGING_LISTEN", "127.0.0.1:0".to_owned()),
+            ("MESSAGING_INTERNAL_LISTEN", internal.clone()),
+            ("MESSAGING_OPS_LISTEN", "127.0.0.1:0".to_owned()),
+            ("MESSAGING_ADVERTISE_URL", format!("http://{internal}")),
+            ("MESSAGING_SEAL_KEYS", format!("k1:{key}\nhash:{key}")),
+            ("MESSAGING_SERVICE_SECRET", secret_of("messaging")),
+            ("MESSAGING_PEERS", [peer("connection"), peer("webhook")].join(",")),
+            ("MESSAGING_CONNECTION_URL", siblings.clone()),
+            ("MESSAGING_TRACKING_URL", siblings),
+            ("MESSAGING_REDIS_PREFIX", self.redis_prefix.clone()),
+            ("REDIS_URL", self.redis_url.clone()),
+            ("GRAPH_BASE_URL", self.graph_url.clone()),
+            ("OUTERACT_SHUTDOWN_DELAY", "0s".to_owned()),
+            ("OUTERACT_SHUTDOWN_GRACE", "10s".to_owned()),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// A process that has taken its numbers over.
+    pub(crate) async fn start(&self) -> Instance {
+        let instance = Instance::start(self.env()).await;
+        self.owned().await;
+        instance
+    }
+
+    /// Waits until every number has a living owner.
+    pub(crate) async fn owned(&self) {
+        let count = self.numbers.len() as i64;
+        eventually(SOON, async || {
+            let owned: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM messaging.number_owner o JOIN messaging.worker w ON w.id = o.worker WHERE w.expires_at > messaging.now_()",
+            )
+            .fetch_one(self.database.admin())
+            .await
+            .expect("a count");
+            owned == count
+        })
+        .await;
+    }
+
+    pub(crate) fn request(&self, number: &Number, to: &str) -> SendMessageRequest {
+        SendMessageRequest {
+            idempotency_key: format!("send-{}", SENDS.fetch_add(1, Ordering::Relaxed)),
+            connection_id: number.connection.to_string(),
+            to_external_id: to.to_owned(),
+            content: Some(MessageContent {
+                kind: Some(Content::Text(TextContent {
+                    body: "hello".to_owned(),
+                    preview_url: None,
+                })),
+            }),
+            on_unknown: OnUnknown::Unspecified.into(),
+            wait: SendWait::Unspecified.into(),
+        }
+    }
+
+    /// Sends, and does not wait for Meta.
+    pub(crate) async fn store(&self, client: &mut Client, number: &Number, to: &str) -> EventId {
+        let request = SendMessageRequest {
+            wait: SendWait::Stored.into(),
+            ..self.request(number, to)
+        };
+        id(&client.send_message(request).await.expect("stored").into_inner())
+    }
+
+    /// Waits until the message is in this state, and gives it.
+    pub(crate) async fn reaches(&self, client: &Client, id: EventId, state: SubmissionState) -> Message {
+        self.message_when(client, id, |message| message.state() == state).await
+    }
+
+    /// Waits until the message is as it should be, and gives it.
+    pub(crate) async fn message_when(&self, client: &Client, id: EventId, is: impl Fn(&Message) -> bool) -> Message {
+        let mut found = None;
+        eventually(SOON, async || {
+            let message = get(client, id).await;
+            let done = is(&message);
+            found = Some(message);
+            done
+        })
+        .await;
+        found.expect("a message")
+    }
+
+    /// What Meta accepted.
+    pub(crate) async fn ledger(&self) -> Vec<Accepted> {
+        self.meta.whole_ledger().await.expect("the ledger")
+    }
+
+    /// Applies one status as the webhook service would.
+    pub(crate) async fn status(&self, instance: &Instance, number: &Number, status: StatusItem) -> ItemResult {
+        self.apply(instance, number, Kind::Status(status)).await
+    }
+
+    pub(crate) async fn apply(&self, instance: &Instance, number: &Number, kind: Kind) -> ItemResult {
+        let item = Item {
+            application_id: self.application.bytes(),
+            connection_id: number.connection.bytes(),
+            phone_number_id: number.id.clone(),
+            kind: Some(kind),
+        };
+        let results = instance
+            .internal("webhook")
+            .apply_items(ApplyItemsRequest { items: vec![item] })
+            .await
+            .expect("applied")
+            .into_inner()
+            .results;
+        results.into_iter().next().expect("a result")
+    }
+
+    /// Time passes by the database's clock, while webhooks are decoded in time.
+    pub(crate) async fn quiet(&self, instance: &Instance, time: time::Duration) {
+        let mut left = time;
+        while left > time::Duration::ZERO {
+            report(instance).await;
+            self.database.advance(time::Duration::seconds(10)).await;
+            left -= time::Duration::seconds(10);
+        }
+        report(instance).await;
+    }
+}
+
+pub(crate) async fn report(instance: &Instance) {
+    instance
+        .internal("webhook")
+        .report_ingest(ReportIngestRequest {
+            oldest_pending_time: None,
+        })
+        .await
+        .expect("reported");
+}
+
+pub(crate) async fn get(client: &Client, id: EventId) -> Message {
+    let answer = client
+        .clone()
+        .get_message(GetMessageRequest { id: id.to_string() })
+        .await
+        .expect("found");
+    answer.into_inner().message.expect("a message")
+}
+
+pub(crate) fn id(response: &SendMessageResponse) -> EventId {
+    response.id.parse().expect("an id")
+}
+
+/// The status `word` of what Meta accepted.
+pub(crate) fn status_of(accepted: &Accepted, word: &str) -> StatusItem {
+    StatusItem {
+        wamid: accepted.wamid.clone(),
+        status: word.to_owned(),
+        occur_time: Some(prost_types::Timestamp {
+            seconds: accepted.at_ms / 1_000,
+            nanos: 0,
+        }),
+        callback_data: accepted.callback.clone().unwrap_or_default(),
+        recipient_wa_id: accepted.wa_id.clone(),
+        error_code: 0,
+        receive_time: Some(prost_types::Timestamp {
+            seconds: accepted.at_ms / 1_000 + 1,
+            nanos: 0,
+        }),
+    }
+}
+
+/// A recipient of its own for each number.
+pub(crate) fn recipient(index: usize) -> String {
+    format!("+1415555{index:04}")
+}
+
+pub(crate) fn message_of(accepted: &Accepted) -> Uuid {
+    let (message, _) = accepted
+        .callback
+        .as_deref()
+        .expect("callback data")
+        .split_once('.')
+        .expect("a dot");
+    message.parse::<EventId>().expect("an id").uuid()
+}
+
+/// Shared by tasks of one test.
+pub(crate) fn shared<T>(value: T) -> Arc<T> {
+    Arc::new(value)
+}
