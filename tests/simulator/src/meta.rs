@@ -1,0 +1,229 @@
+//! The one state behind all endpoints.
+
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::config::{Config, StatusDelays};
+use crate::faults::Faults;
+use crate::ids::Ids;
+use crate::ledger::Ledger;
+use crate::outbox::Outbox;
+use crate::world::{Number, Waba, World};
+
+/// Everything the simulator knows.
+#[derive(Debug)]
+pub(crate) struct Meta {
+    pub(crate) config: Config,
+    pub(crate) ids: Ids,
+    pub(crate) world: RwLock<World>,
+    pub(crate) faults: Faults,
+    pub(crate) switches: RwLock<Switches>,
+    pub(crate) delays: RwLock<StatusDelays>,
+    pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) outbox: Outbox,
+    pub(crate) subscription: Mutex<Option<Subscription>>,
+    pub(crate) counts: Counts,
+    pub(crate) http: reqwest::Client,
+    /// How far the simulator's clock is ahead of the machine's, in milliseconds.
+    ahead_ms: AtomicI64,
+}
+
+/// The limits that are enforced. All are, until they are switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+pub struct Switches {
+    /// The 24-hour window: 131047.
+    pub window: bool,
+    /// The rate of a pair of number and user: 131056.
+    pub pair: bool,
+    /// A number's throughput: 130429.
+    pub throughput: bool,
+    /// A portfolio's unique users outside windows: 131048.
+    pub tier: bool,
+    /// A message outside the window is accepted and then fails with 131047, instead of being refused at once.
+    pub window_fails_later: bool,
+}
+
+/// The app's subscription.
+#[derive(Debug, Clone)]
+pub(crate) struct Subscription {
+    pub(crate) callback_url: String,
+    pub(crate) fields: Vec<String>,
+}
+
+/// What happened so far.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) calls: Count,
+    pub(crate) refused: Mutex<std::collections::BTreeMap<i32, u64>>,
+    pub(crate) posts: Count,
+    pub(crate) posts_failed: Count,
+}
+
+/// A counter.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+// === impl Meta ===
+
+impl Meta {
+    pub(crate) fn new(config: Config) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(2))
+            .build()?;
+        Ok(Self {
+            ids: Ids::new(config.seed),
+            delays: RwLock::new(config.statuses),
+            subscription: Mutex::default(),
+            config,
+            http,
+            world: RwLock::default(),
+            faults: Faults::default(),
+            switches: RwLock::default(),
+            ledger: Mutex::default(),
+            outbox: Outbox::default(),
+            counts: Counts::default(),
+            ahead_ms: AtomicI64::new(0),
+        })
+    }
+
+    pub(crate) fn world(&self) -> RwLockReadGuard<'_, World> {
+        self.world.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn world_mut(&self) -> RwLockWriteGuard<'_, World> {
+        self.world.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn number(&self, id: &str) -> Option<Arc<Number>> {
+        self.world().numbers.get(id).cloned()
+    }
+
+    pub(crate) fn waba(&self, id: &str) -> Option<Arc<Waba>> {
+        self.world().wabas.get(id).cloned()
+    }
+
+    pub(crate) fn switches(&self) -> Switches {
+        *self.switches.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn delays(&self) -> StatusDelays {
+        *self.delays.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets everything that was made, and goes back to the configured subscription. The app's id and secret together are always a token.
+    pub(crate) fn forget_world(&self) {
+        let mut world = World::default();
+        let (id, secret) = (&self.config.app_id, &self.config.app_secret);
+        world.app_token(format!("{id}|{secret}"), secret);
+        *self.world_mut() = world;
+        *self.subscription.lock().unwrap_or_else(PoisonError::into_inner) = configured(&self.config);
+    }
+
+    /// Where webhooks go; `None` while the app is not subscribed to `messages`.
+    pub(crate) fn callback(&self) -> Option<String> {
+        let subscription = self.subscription.lock().unwrap_or_else(PoisonError::into_inner);
+        let subscribed = subscription
+            .as_ref()
+            .filter(|is| is.fields.iter().any(|field| field == "messages"));
+        subscribed.map(|is| is.callback_url.clone())
+    }
+
+    /// The time of day, in unix milliseconds.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the simulator stands for another company's clock"
+    )]
+    pub(crate) fn now_ms(&self) -> i64 {
+        let machine = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+        machine as i64 + self.ahead_ms.load(Ordering::Relaxed)
+    }
+
+    /// Moves the clock on.
+    pub(crate) fn advance(&self, by_ms: i64) {
+        self.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    /// Asks the callback whether it wants webhooks, as Meta does while it is subscribed. Says what was wrong.
+    pub(crate) async fn handshake(&self, callback_url: &str, verify_token: &str) -> Result<(), String> {
+        let challenge = self.ids.challenge();
+        let query = [
+            ("hub.mode", "subscribe"),
+            ("hub.challenge", &challenge),
+            ("hub.verify_token", verify_token),
+        ];
+        let request = self
+            .http
+            .get(callback_url)
+            .query(&query)
+            .timeout(Duration::from_secs(10));
+        let response = request.send().await.map_err(|_| "Connection Error".to_owned())?;
+        let status = response.status().as_u16();
+        let body = response.text().await.unwrap_or_default();
+        if status == 200 && body == challenge {
+            Ok(())
+        } else {
+            Err(format!(
+                "HTTP Status Code = {status}; HTTP Message = the challenge did not come back"
+            ))
+        }
+    }
+}
+
+fn configured(config: &Config) -> Option<Subscription> {
+    config.webhook_url.clone().map(|callback_url| Subscription {
+        callback_url,
+        fields: vec!["messages".to_owned()],
+    })
+}
+
+// === impl Switches ===
+
+impl Default for Switches {
+    fn default() -> Self {
+        Self {
+            window: true,
+            pair: true,
+            throughput: true,
+            tier: true,
+            window_fails_later: false,
+        }
+    }
+}
+
+impl Switches {
+    /// No limit is enforced.
+    pub const OFF: Self = Self {
+        window: false,
+        pair: false,
+        throughput: false,
+        tier: false,
+        window_fails_later: false,
+    };
+}
+
+// === impl Counts ===
+
+impl Counts {
+    pub(crate) fn refuse(&self, code: i32) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        *refused.entry(code).or_default() += 1;
+    }
+}
+
+impl Count {
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
