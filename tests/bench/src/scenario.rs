@@ -1,0 +1,8 @@
+//! One file for each scenario.
+
+pub(crate) mod accept;
+pub(crate) mod dispatch;
+pub(crate) mod fairness;
+pub(crate) mod ingest;
+pub(crate) mod lifecycle;
+pub(crate) mod memory;

@@ -1,0 +1,7 @@
+//! The suite end to end: [`World`] starts real processes (Postgres, Redis, the four services, the simulator), [`Api`] calls them as an application does.
+
+mod api;
+mod world;
+
+pub use api::{Admin, Api, Urls, reason, text_message};
+pub use world::{Options, World};
