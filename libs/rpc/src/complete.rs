@@ -15,6 +15,9 @@ const MALFORMED: [&str; 3] = [
     "protocol error",
 ];
 
+/// tonic's text when the caller went away amid its request.
+const BROKEN_OFF: &str = "h2 protocol error";
+
 /// The outcome in response headers or trailers, after adding what is missing. `None` when they hold no outcome.
 pub(crate) fn complete(headers: &mut HeaderMap) -> Option<Code> {
     let value = headers.get(&STATUS)?;
@@ -24,6 +27,10 @@ pub(crate) fn complete(headers: &mut HeaderMap) -> Option<Code> {
     let status = Status::from_header_map(headers)?;
     if !status.details().is_empty() || status.code() == Code::Cancelled {
         return Some(status.code());
+    }
+    if status.message().starts_with(BROKEN_OFF) {
+        // Nobody reads an answer, and it is no fault of ours.
+        return Some(Code::Cancelled);
     }
     let completed = Status::from(fault(&status));
     let code = completed.code();
@@ -103,6 +110,14 @@ pub(crate) fn compressed() -> Fault {
 mod tests {
     use super::*;
     use crate::reason;
+
+    #[test]
+    fn a_caller_that_went_away_is_no_fault() {
+        let status = Status::resource_exhausted("h2 protocol error: error reading a body from connection");
+        let mut headers = HeaderMap::new();
+        put(&status, &mut headers);
+        assert_eq!(complete(&mut headers), Some(Code::Cancelled));
+    }
 
     fn completed(status: &Status) -> Status {
         let mut headers = HeaderMap::new();

@@ -43,7 +43,7 @@ const LIBS: &[&str] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("reqwest", &["egress", "graph"]),
     ("redis", &["buckets"]),
-    ("hmac", &["seal", "graph", "connection"]),
+    ("hmac", &["graph", "rpc", "seal"]),
     ("chacha20poly1305", &["seal"]),
 ];
 

@@ -18,7 +18,14 @@ pub(crate) struct Sample {
 /// Which processes to watch, by a name for the report.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Watch {
-    pids: Vec<(String, u32)>,
+    pids: Vec<(String, u32, Kin)>,
+}
+
+/// Whether a process's children count as itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kin {
+    Children,
+    Alone,
 }
 
 /// What was used between two samples.
@@ -31,16 +38,26 @@ pub(crate) struct Used {
 }
 
 impl Watch {
+    /// A process with its children: Postgres has one for each connection.
     pub(crate) fn add(&mut self, name: impl Into<String>, pid: u32) {
-        self.pids.push((name.into(), pid));
+        self.pids.push((name.into(), pid, Kin::Children));
+    }
+
+    /// This process alone: everything else that is watched is its child.
+    pub(crate) fn add_self(&mut self, name: impl Into<String>) {
+        self.pids.push((name.into(), std::process::id(), Kin::Alone));
     }
 
     /// Reads every counter now.
     pub(crate) fn sample(&self) -> Result<Sample> {
         let tree = processes()?;
         let mut sample = BTreeMap::new();
-        for (name, pid) in &self.pids {
-            *sample.entry(name.clone()).or_insert(0.0) += with_children(&tree, *pid);
+        for (name, pid, kin) in &self.pids {
+            let seconds = match kin {
+                Kin::Children => with_children(&tree, *pid),
+                Kin::Alone => tree.get(pid).map_or(0.0, |(_, seconds)| *seconds),
+            };
+            *sample.entry(name.clone()).or_insert(0.0) += seconds;
         }
         Ok(Sample {
             processes: sample,
@@ -83,7 +100,7 @@ pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
     Ok(kib / 1_024.0)
 }
 
-/// pid → (parent, CPU seconds including reaped children).
+/// pid → (parent, CPU seconds).
 fn processes() -> Result<BTreeMap<u32, (u32, f64)>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
@@ -106,7 +123,7 @@ fn processes() -> Result<BTreeMap<u32, (u32, f64)>> {
                 .unwrap_or(0.0)
         };
         let parent = fields.get(1).and_then(|field| field.parse().ok()).unwrap_or(0);
-        let ticks = number(11) + number(12) + number(13) + number(14);
+        let ticks = number(11) + number(12);
         found.insert(pid, (parent, ticks / TICKS_PER_SECOND));
     }
     Ok(found)

@@ -1,4 +1,4 @@
-//! Load, floors and their ratios: `cargo dev bench [ingest | accept | dispatch | lifecycle | fairness | memory]…`.
+//! Load, floors and their ratios: `cargo dev bench [ingest | accept | dispatch | lifecycle | fairness | recovery | memory]…`.
 //!
 //! Machines are noisy and differ: figures count as ratios between the real path and a floor (the same work without storage, an echo, a bare client), measured in turns in one run, and
 //! as CPU time per operation by process. Capacity is measured with a fixed number of requests in flight, latency at a fixed rate that does not wait for answers.
@@ -39,7 +39,15 @@ async fn run(words: &[String]) -> Result<()> {
     if let Some(("__floor", words)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         return floor::serve(words).await;
     }
-    let all = ["ingest", "accept", "dispatch", "lifecycle", "fairness", "memory"];
+    let all = [
+        "ingest",
+        "accept",
+        "dispatch",
+        "lifecycle",
+        "fairness",
+        "recovery",
+        "memory",
+    ];
     let chosen: Vec<&str> = if words.is_empty() {
         all.to_vec()
     } else {
@@ -56,6 +64,7 @@ async fn run(words: &[String]) -> Result<()> {
             "dispatch" => scenario::dispatch::run().await?,
             "lifecycle" => scenario::lifecycle::run().await?,
             "fairness" => scenario::fairness::run().await?,
+            "recovery" => scenario::recovery::run().await?,
             _ => scenario::memory::run().await?,
         };
         report.finish(name)?;

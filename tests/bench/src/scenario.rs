@@ -6,3 +6,4 @@ pub(crate) mod fairness;
 pub(crate) mod ingest;
 pub(crate) mod lifecycle;
 pub(crate) mod memory;
+pub(crate) mod recovery;

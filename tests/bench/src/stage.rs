@@ -123,7 +123,7 @@ impl Stage {
         if let Some(simulator) = self.suite.simulator() {
             watch.add("simulator", simulator.pid());
         }
-        watch.add("load", std::process::id());
+        watch.add_self("load");
         watch
     }
 

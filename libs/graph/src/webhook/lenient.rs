@@ -26,23 +26,17 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64,
     word.trim().parse().map_err(|_| D::Error::custom("not a whole number"))
 }
 
-/// A time in unix seconds, or in milliseconds: no message of ours is from the year 5138. Later than the webhook itself is a clock of Meta's that runs ahead.
+/// A time in unix seconds, or in milliseconds: no message of ours is from the year 5138. It is taken as Meta wrote it, for it is part of what tells a repetition from a new message; a
+/// time days ahead of the webhook itself is none.
 pub(super) fn time_of(written: i64, received: OffsetDateTime) -> Option<OffsetDateTime> {
     let seconds = if written.unsigned_abs() >= 100_000_000_000 {
         written / 1_000
     } else {
         written
     };
+    let at = OffsetDateTime::from_unix_timestamp(seconds).ok()?;
     // WhatsApp began in 2009.
-    let at = OffsetDateTime::from_unix_timestamp(seconds)
-        .ok()
-        .filter(|at| at.year() >= 2009)?;
-    let ahead = at > received + time::Duration::minutes(5);
-    Some(if ahead {
-        received.replace_nanosecond(0).unwrap_or(received)
-    } else {
-        at
-    })
+    (at.year() >= 2009 && at <= received + time::Duration::DAY).then_some(at)
 }
 
 struct Word;
@@ -116,13 +110,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_in_seconds_or_milliseconds_never_ahead_of_their_webhook() {
+    fn times_in_seconds_or_milliseconds_as_meta_wrote_them() {
         let received = datetime!(2026-11-23 10:00:00.5 UTC);
         let at = datetime!(2026-11-23 09:59:59 UTC);
         assert_eq!(time_of(at.unix_timestamp(), received), Some(at));
         assert_eq!(time_of(at.unix_timestamp() * 1_000 + 7, received), Some(at));
-        let ahead = datetime!(2027-01-01 0:00 UTC).unix_timestamp();
-        assert_eq!(time_of(ahead, received), Some(datetime!(2026-11-23 10:00 UTC)));
+        // The same message, delivered again an hour later, has the same time.
+        let ahead = datetime!(2026-11-23 11:00 UTC);
+        for received in [received, received + time::Duration::HOUR] {
+            assert_eq!(time_of(ahead.unix_timestamp(), received), Some(ahead));
+        }
+        assert_eq!(time_of(datetime!(2027-01-01 0:00 UTC).unix_timestamp(), received), None);
         for nonsense in [0, -1, i64::MIN, i64::MAX, 1_000_000_000] {
             assert_eq!(time_of(nonsense, received), None, "{nonsense}");
         }

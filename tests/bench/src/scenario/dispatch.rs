@@ -76,12 +76,10 @@ async fn bare(report: &mut Report, watch: &Watch, stage: &Stage) -> Result<()> {
 
 /// Stores messages while the service that sends is held still, then lets it go and times it.
 async fn dispatch(report: &mut Report, stage: &mut Stage, tenant: &Tenant) -> Result<()> {
-    let messaging = stage.suite.service(Service::Messaging).map_err(anyhow::Error::msg)?;
-    restart(messaging, "api")?;
+    hold(stage, true).await?;
     let clients = Clients::connect(stage.urls.get("MESSAGING_URL")?, tenant).await?;
     store(&clients, MESSAGES).await?;
-    let messaging = stage.suite.service(Service::Messaging).map_err(anyhow::Error::msg)?;
-    restart(messaging, "all")?;
+    hold(stage, false).await?;
     let watch = stage.watch();
     let (before, begun, waiting) = (watch.sample()?, Instant::now(), queued(stage).await?);
     // The first second or so is start and takeover: count from the first message gone.
@@ -114,9 +112,14 @@ async fn dispatch(report: &mut Report, stage: &mut Stage, tenant: &Tenant) -> Re
     Ok(())
 }
 
-fn restart(messaging: &mut outeract_dev::Replica, role: &str) -> Result<()> {
+/// Holds or releases every number, as a push from the connection service would, and starts messaging anew so that it acts at once.
+async fn hold(stage: &mut Stage, held: bool) -> Result<()> {
+    sqlx::query("UPDATE messaging.connection SET paused = $1, version = version + 1000")
+        .bind(held)
+        .execute(&stage.pool)
+        .await?;
+    let messaging = stage.suite.service(Service::Messaging).map_err(anyhow::Error::msg)?;
     messaging.stop(Duration::from_secs(20)).map_err(anyhow::Error::msg)?;
-    messaging.set("MESSAGING_ROLE", role);
     messaging.start().map_err(anyhow::Error::msg)?;
     messaging
         .wait_until_ready(Duration::from_secs(20))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use outeract_dev::{Context as _, Psql, Result, Service, bootstrap, cargo, role_url, root};
@@ -23,64 +23,88 @@ pub(crate) fn sqlx(arguments: &[String]) -> Result<()> {
     let chosen = Service::ALL
         .into_iter()
         .filter(|service| named.is_empty() || named.iter().any(|name| *name == service.name()));
+    let chosen: Vec<Service> = chosen.collect();
     let databases = Databases::provide()?;
-    prepare(&databases, &chosen.collect::<Vec<_>>(), check)
+    if check {
+        compare(&databases, &chosen)
+    } else {
+        write(&databases, &chosen)
+    }
 }
 
 /// Compares the metadata of every service with its SQL and migrations.
 pub(super) fn check(databases: &Databases) -> Result<()> {
-    prepare(databases, &Service::ALL, true)
+    compare(databases, &Service::ALL)
 }
 
-fn prepare(databases: &Databases, services: &[Service], check: bool) -> Result<()> {
+/// In one compilation, so that dependencies are looked at once.
+fn compare(databases: &Databases, services: &[Service]) -> Result<()> {
+    let fresh = databases.instance.directory().join("sqlx");
+    with_schemas(databases, services, |url| compile(services, url, &fresh))?;
+    let mut kept = BTreeMap::new();
+    for service in services {
+        kept.extend(list(&folder(*service))?);
+    }
+    let fresh = list(&fresh)?;
+    let missing = fresh
+        .keys()
+        .filter(|name| kept.get(*name) != fresh.get(*name))
+        .map(|name| format!("\n  missing: {name}"));
+    let left = kept
+        .keys()
+        .filter(|name| !fresh.contains_key(*name))
+        .map(|name| format!("\n  left over: {name}"));
+    let difference: String = missing.chain(left).collect();
+    println!("{} statements", fresh.len());
+    if difference.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("run `cargo dev sqlx`: .sqlx is behind the SQL{difference}").into())
+    }
+}
+
+fn write(databases: &Databases, services: &[Service]) -> Result<()> {
+    with_schemas(databases, services, |url| {
+        for service in services {
+            let fresh = databases.instance.directory().join(service.name());
+            compile(&[*service], url, &fresh)?;
+            let (kept, fresh) = (folder(*service), list(&fresh)?);
+            if kept.exists() {
+                fs::remove_dir_all(&kept).context("removing the old metadata")?;
+            }
+            fs::create_dir(&kept).context("making .sqlx")?;
+            fresh
+                .iter()
+                .try_for_each(|(name, text)| fs::write(kept.join(name), text))
+                .context("writing .sqlx")?;
+            println!("{}: {} statements", service.name(), fresh.len());
+        }
+        Ok(())
+    })
+}
+
+fn package(service: Service) -> PathBuf {
+    root().join("services").join(service.name())
+}
+
+fn folder(service: Service) -> PathBuf {
+    package(service).join(".sqlx")
+}
+
+/// Runs `work` with the URL of a database that has the schemas of `services`, and drops it.
+fn with_schemas(databases: &Databases, services: &[Service], work: impl FnOnce(&str) -> Result<()>) -> Result<()> {
     let psql = Psql::find()?;
     let name = format!("outeract_sqlx_{}", std::process::id());
     psql.run(&databases.database_url, &["-c", &format!("create database {name}")])?;
-    let database_url = with_database(&databases.database_url, &name);
-    let into = databases.instance.directory();
-    let outcome = services
-        .iter()
-        .try_for_each(|service| prepare_one(&psql, &database_url, *service, into, check));
+    let url = with_database(&databases.database_url, &name);
+    let migrated =
+        bootstrap(&url).and_then(|()| services.iter().try_for_each(|service| migrate(&psql, &url, *service)));
+    let outcome = migrated.and_then(|()| work(&url));
     let dropped = psql.run(
         &databases.database_url,
         &["-c", &format!("drop database {name} with (force)")],
     );
     outcome.and(dropped.map(drop))
-}
-
-fn prepare_one(psql: &Psql, database_url: &str, service: Service, into: &Path, check: bool) -> Result<()> {
-    bootstrap(database_url)?;
-    migrate(psql, database_url, service)?;
-    let package = root().join("services").join(service.name());
-    let (kept, fresh) = (package.join(".sqlx"), into.join(format!("sqlx-{}", service.name())));
-    fs::create_dir_all(&fresh).context("making a directory for metadata")?;
-    write_metadata(&package, database_url, service, &fresh)?;
-    let (old, new) = (list(&kept)?, list(&fresh)?);
-    let difference = compare(&old, &new);
-    println!(
-        "{}: {} statements, {} different",
-        service.name(),
-        new.len(),
-        difference.len()
-    );
-    if difference.is_empty() {
-        return Ok(());
-    }
-    if check {
-        let difference = difference.join("\n  ");
-        return Err(format!(
-            "services/{}/.sqlx is behind its SQL: run `cargo dev sqlx`\n  {difference}",
-            service.name()
-        )
-        .into());
-    }
-    if kept.exists() {
-        fs::remove_dir_all(&kept).context("removing the old metadata")?;
-    }
-    fs::create_dir(&kept).context("making .sqlx")?;
-    new.iter()
-        .try_for_each(|(name, text)| fs::write(kept.join(name), text))
-        .context("writing .sqlx")
 }
 
 /// Applies the files as the service's own role, each in one transaction unless it asks for none.
@@ -100,28 +124,64 @@ fn migrate(psql: &Psql, database_url: &str, service: Service) -> Result<()> {
     Ok(())
 }
 
-/// Compiling the crate against the database makes sqlx's macros write what they learn.
-fn write_metadata(package: &Path, database_url: &str, service: Service, into: &Path) -> Result<()> {
-    // The macros run only when the crate is compiled: a source of a new time sees to it, for this once.
-    let source = File::options()
-        .append(true)
-        .open(package.join("src/lib.rs"))
-        .context("opening src/lib.rs")?;
-    let before = time_of(&source)?;
-    #[expect(clippy::disallowed_methods, reason = "what cargo compares is the file system's time")]
-    source.set_modified(SystemTime::now()).context("touching src/lib.rs")?;
-    let touched = time_of(&source)?;
+/// Compiling a crate against the database makes sqlx's macros write what they learn.
+fn compile(services: &[Service], database_url: &str, into: &Path) -> Result<()> {
+    fs::create_dir_all(into).context("making a directory for metadata")?;
     let mut check = cargo();
-    check.args(["check", "--quiet", "--all-targets", "--package", &service.binary()]);
-    check.env("SQLX_OFFLINE", "false").env("SQLX_OFFLINE_DIR", into);
-    let checked = run(check.env("DATABASE_URL", role_url(database_url, service)));
-    // Unless somebody has edited it meanwhile, which cargo must see.
-    if time_of(&source)? == touched {
-        source
-            .set_modified(before)
-            .context("restoring the time of src/lib.rs")?;
+    check.args(["check", "--quiet", "--all-targets"]);
+    if services == Service::ALL {
+        check.arg("--workspace");
+    } else {
+        check.args(
+            services
+                .iter()
+                .flat_map(|service| ["--package".to_owned(), service.binary()]),
+        );
     }
+    check
+        .env("SQLX_OFFLINE", "false")
+        .env("SQLX_OFFLINE_DIR", into)
+        .env("DATABASE_URL", database_url);
+    // The macros run only when the crate is compiled: a source of a new time sees to it, for this once.
+    let sources: Result<Vec<_>> = services
+        .iter()
+        .map(|service| Touched::new(&package(*service).join("src/lib.rs")))
+        .collect();
+    let sources = sources?;
+    let checked = run(&mut check);
+    sources.into_iter().try_for_each(Touched::restore)?;
     checked
+}
+
+/// A file that looks newer than it is.
+struct Touched {
+    file: File,
+    before: SystemTime,
+    marked: SystemTime,
+}
+
+impl Touched {
+    fn new(path: &Path) -> Result<Self> {
+        let file = File::options()
+            .append(true)
+            .open(path)
+            .context(format_args!("opening {}", path.display()))?;
+        let before = time_of(&file)?;
+        #[expect(clippy::disallowed_methods, reason = "what cargo compares is the file system's time")]
+        file.set_modified(SystemTime::now()).context("touching src/lib.rs")?;
+        let marked = time_of(&file)?;
+        Ok(Self { file, before, marked })
+    }
+
+    /// Its old time again, unless somebody has edited it meanwhile, which cargo must see.
+    fn restore(self) -> Result<()> {
+        if time_of(&self.file)? == self.marked {
+            self.file
+                .set_modified(self.before)
+                .context("restoring the time of src/lib.rs")?;
+        }
+        Ok(())
+    }
 }
 
 fn time_of(source: &File) -> Result<SystemTime> {
@@ -129,19 +189,6 @@ fn time_of(source: &File) -> Result<SystemTime> {
         .metadata()
         .and_then(|facts| facts.modified())
         .context("looking at src/lib.rs")
-}
-
-/// What differs between two directories.
-fn compare(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<String> {
-    let missing = new
-        .iter()
-        .filter(|(name, text)| old.get(*name) != Some(text))
-        .map(|(name, _)| format!("missing: {name}"));
-    let left = old
-        .keys()
-        .filter(|name| !new.contains_key(*name))
-        .map(|name| format!("left over: {name}"));
-    missing.chain(left).collect()
 }
 
 /// The files of a directory by name; none if it is not there.

@@ -8,6 +8,9 @@ use super::databases::Databases;
 use super::steps::Steps;
 use super::{contracts, manifests, metadata, run, tools};
 
+/// Tests and all: programs built alone would get their dependencies with fewer features, and so every dependency twice.
+const BUILD: [&str; 4] = ["build", "--workspace", "--all-targets", "--locked"];
+
 /// `cargo dev test [arguments for cargo test]`
 pub(crate) fn test(arguments: &[String]) -> Result<()> {
     println!("cargo dev test: setting up Postgres and Redis");
@@ -23,7 +26,7 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
         println!("the end-to-end tests kill servers of their own and will fail: {missing}");
     }
     if !arguments.is_empty() {
-        run(cargo().args(["build", "--workspace", "--bins"]))?;
+        run(cargo().args(BUILD))?;
         return run(&mut cargo_test(&databases, arguments));
     }
     let mut steps = Steps::default();
@@ -48,9 +51,7 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
             "warnings",
         ]))
     });
-    steps.run("build", || {
-        run(cargo().args(["build", "--workspace", "--bins", "--locked"]))
-    });
+    steps.run("build", || run(cargo().args(BUILD)));
     let checkers = tools::kustomize().and_then(|kustomize| Ok((kustomize, tools::python()?)));
     steps.run_with(
         "manifests: schema, policy, configuration",
@@ -74,6 +75,9 @@ fn cargo_test(databases: &Databases, arguments: &[String]) -> Command {
         .env("REDIS_URL", &databases.redis_url);
     if !arguments.iter().any(chooses) {
         command.arg("--workspace");
+    }
+    if arguments.is_empty() {
+        command.arg("--no-fail-fast");
     }
     command.args(arguments);
     command

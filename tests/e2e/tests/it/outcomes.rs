@@ -1,5 +1,6 @@
 //! What becomes of a message when Meta's answer is lost, late or no.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use outeract_dev::Service;
@@ -8,7 +9,7 @@ use outeract_proto::messaging::v1::{
     GetMessageRequest, Message, OnUnknown, SendMessageRequest, SendWait, SubmissionState,
 };
 use outeract_simulator::control::NewWorld;
-use outeract_simulator::{Effect, Match, Switches};
+use outeract_simulator::{Effect, Match, StatusDelays, Switches};
 use outeract_testkit::eventually;
 
 const WAIT: Duration = Duration::from_mins(2);
@@ -90,10 +91,8 @@ async fn every_outcome_ends_as_it_should() {
         .await
         .expect("a fault");
     let held = send("+14155550002", OnUnknown::Hold).await;
-    eventually(WAIT, async || message(&api, &held.id).await.held).await;
-    assert_eq!(message(&api, &held.id).await.state(), SubmissionState::Unknown);
 
-    // RESEND: sent once more, and the second acceptance is counted when its echo comes.
+    // RESEND: the first call never arrived, and it is sent once more.
     let twice = Match {
         count: Some(1),
         ..to("+14155550003")
@@ -104,8 +103,28 @@ async fn every_outcome_ends_as_it_should() {
         .await
         .expect("a fault");
     let resent = send("+14155550003", OnUnknown::Resend).await;
-    becomes(&resent.id, SubmissionState::Accepted).await;
-    assert_eq!(message(&api, &resent.id).await.attempt, 2);
+
+    // RESEND: the first call did arrive, silently. Meta accepts it twice, and both acceptances are known.
+    let silent_twice = Match {
+        count: Some(1),
+        ..to("+14155550009")
+    };
+    let late = Effect::WithholdStatuses {
+        statuses: vec!["sent".to_owned(), "delivered".to_owned()],
+    };
+    world.simulator.set_statuses(late_reads()).await.expect("slowed");
+    world.simulator.fault(to("+14155550009"), late).await.expect("a fault");
+    world
+        .simulator
+        .fault(silent_twice, Effect::ResponseLost)
+        .await
+        .expect("a fault");
+    let doubled = send("+14155550009", OnUnknown::Resend).await;
+    world
+        .simulator
+        .set_statuses(StatusDelays::default())
+        .await
+        .expect("as before");
 
     // FAIL: given up.
     world
@@ -114,7 +133,16 @@ async fn every_outcome_ends_as_it_should() {
         .await
         .expect("a fault");
     let failed = send("+14155550004", OnUnknown::Fail).await;
+
+    // All four outcomes are unknown for half a minute, side by side.
+    eventually(WAIT, async || message(&api, &held.id).await.held).await;
+    assert_eq!(message(&api, &held.id).await.state(), SubmissionState::Unknown);
+    becomes(&resent.id, SubmissionState::Accepted).await;
+    assert_eq!(message(&api, &resent.id).await.attempt, 2);
     becomes(&failed.id, SubmissionState::Failed).await;
+    becomes(&doubled.id, SubmissionState::Accepted).await;
+    assert_eq!(message(&api, &doubled.id).await.attempt, 2);
+    eventually(WAIT, async || message(&api, &doubled.id).await.duplicate_count == 1).await;
 
     // A refusal is an OK answer that says no, with Meta's code and our reason.
     let code = |code| Effect::Error {
@@ -182,6 +210,15 @@ async fn every_outcome_ends_as_it_should() {
         })
         .await;
     }
+    // Only the message whose sender asked for it was accepted twice.
     let summary = world.simulator.summary().await.expect("a summary");
-    assert!(summary.duplicates.is_empty(), "{:?}", summary.duplicates);
+    assert_eq!(summary.duplicates, HashMap::from([(doubled.id.clone(), 2)]));
+}
+
+/// Reads come long after the half minute that an outcome may stay unknown.
+fn late_reads() -> StatusDelays {
+    StatusDelays {
+        read_ms: (45_000, 45_000),
+        ..StatusDelays::default()
+    }
 }
