@@ -1,6 +1,8 @@
 //! Sending: the owner of a number decides what goes next, makes the intent durable, calls Meta once, and records what became of it.
 
+mod answer;
 mod call;
+mod cargo;
 mod credentials;
 mod driver;
 mod hints;

@@ -14,6 +14,7 @@ mod problem;
 mod projection;
 mod rpc;
 mod service;
+mod status;
 mod store;
 mod upkeep;
 mod vault;

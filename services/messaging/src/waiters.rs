@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use outeract_proto::messaging::v1::{SendStatus, SubmissionState};
+use outeract_proto::messaging::v1::SendStatus;
 use tokio::sync::oneshot;
 use uuid::Uuid;
+
+use crate::status::queued;
 
 /// Who waits for which message: at most so many at a time. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -31,17 +33,6 @@ pub(crate) struct Waiter {
     number: u64,
     answer: oneshot::Receiver<SendStatus>,
     waiters: Waiters,
-}
-
-/// What a caller is told when its message is stored, and not about to be sent.
-pub(crate) fn queued() -> SendStatus {
-    SendStatus {
-        state: SubmissionState::Queued.into(),
-        success: false,
-        external_message_id: String::new(),
-        pending: true,
-        error: None,
-    }
 }
 
 // === impl Waiters ===

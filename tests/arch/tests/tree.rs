@@ -1,6 +1,9 @@
 //! Who may depend on whom, and whether documents and code agree.
 
-#![expect(clippy::expect_used, reason = "a test stops at the first thing that is not as it must be")]
+#![expect(
+    clippy::expect_used,
+    reason = "a test stops at the first thing that is not as it must be"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

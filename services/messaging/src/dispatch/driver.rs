@@ -1,12 +1,14 @@
 //! The task that drives the scheduler: everything that happens comes in as a command or as the end of something it began, and everything that waits runs beside it.
 
+mod found;
+
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
-use outeract_domain::{ConnectionId, EventId, Submission};
+use outeract_domain::EventId;
 use outeract_graph::fault::Scope;
 use outeract_runtime::Stop;
 use sqlx::PgPool;
@@ -14,19 +16,16 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::call::{Cargo, Finished, Line, Mood, Parcel, Shelf};
+use super::call::{Finished, Line, Mood};
+use super::cargo::{Cargo, Parcel, Shelf};
 use super::hints::{Fresh, Hinted};
 use super::pass::{self, Page, Passes};
 use super::rate::{Granted, Rate, Receipt};
-use super::record::{Finding, Note};
 use super::scheduler::{Admission, LaneId, Limits, NumberId, Offer, Offered, Outcome, Scheduler};
-use crate::events::Subject;
-use crate::problem::{self, OUTCOME_UNKNOWN};
-use crate::store::queue::{self, Row};
-use crate::store::record::Missed;
-use crate::store::settle::{self, Unsettled};
+use crate::status::queued;
+use crate::store::queue::Row;
 use crate::store::{DbError, owner, run};
-use crate::waiters::{Waiters, queued};
+use crate::waiters::Waiters;
 
 /// What happens to the driver.
 #[derive(Debug)]
@@ -312,24 +311,6 @@ impl Driver {
         }
     }
 
-    fn look_up(&mut self, hinted: Vec<Hinted>) {
-        let (mine, others): (Vec<_>, Vec<_>) = hinted
-            .into_iter()
-            .partition(|hint| self.scheduler.epoch(&hint.number).is_some());
-        for hint in others {
-            self.parts.waiters.tell(hint.message, queued());
-        }
-        if mine.is_empty() {
-            return;
-        }
-        let db = self.parts.db.clone();
-        self.chores.spawn(async move {
-            let keys: Vec<_> = mine.iter().map(|hint| (hint.number.as_str(), hint.message)).collect();
-            let rows = run!(db, "queue.rows", |conn| queue::rows(conn, &keys));
-            Chore::Rows(mine, rows)
-        });
-    }
-
     fn done(&mut self, chore: Result<Chore, tokio::task::JoinError>) {
         let Ok(chore) = chore.inspect_err(|cause| tracing::error!(%cause, "A chore of the dispatcher failed")) else {
             return;
@@ -338,7 +319,8 @@ impl Driver {
         match chore {
             Chore::Granted(granted) => {
                 for granted in granted {
-                    self.scheduler.granted(&granted.number, granted.tokens, granted.more, now);
+                    self.scheduler
+                        .granted(&granted.number, granted.tokens, granted.more, now);
                     self.receipts.insert(granted.number, granted.receipt);
                 }
             }
@@ -355,136 +337,6 @@ impl Driver {
             Chore::Rows(hinted, rows) => self.hinted(&hinted, rows, now),
             Chore::Settled => {}
         }
-    }
-
-    fn hinted(&mut self, hinted: &[Hinted], rows: Result<Vec<Row>, DbError>, now: Instant) {
-        let rows = rows
-            .inspect_err(|cause| tracing::warn!(%cause, "Hints could not be looked up"))
-            .unwrap_or_default();
-        let mut rows: HashMap<Uuid, Row> = rows.into_iter().map(|row| (row.message, row)).collect();
-        for hint in hinted {
-            let offered = match rows.remove(&hint.message) {
-                Some(row) if row.state == Submission::Queued.code() && !row.held => {
-                    self.scheduler.offer(&hint.number, offer(&row, hint.awaited, now), now)
-                }
-                _ => Offered::Foreign,
-            };
-            match offered {
-                Offered::Taken | Offered::Full => {}
-                // It is on its way: whoever waits is told when it has come to its end.
-                Offered::Known if self.scheduler.flies(&hint.number, hint.message) => {}
-                Offered::Known | Offered::Foreign => self.parts.waiters.tell(hint.message, queued()),
-            }
-        }
-    }
-
-    /// A page of an owned number's queue.
-    fn scanned(&mut self, number: &NumberId, epoch: i64, rows: Vec<Row>, now: Instant) {
-        let timing = self.parts.line.timing;
-        let mut gone = Vec::new();
-        let mut unsettled = Vec::new();
-        for row in rows {
-            if self.scheduler.flies(number, row.message) {
-                continue;
-            }
-            let lane = LaneId {
-                priority: row.priority,
-                contact: row.contact,
-            };
-            let age = Duration::try_from_secs_f64(row.intent_age.unwrap_or(0.0)).unwrap_or_default();
-            match Submission::try_from(row.state) {
-                Ok(Submission::Queued) if !row.held => {
-                    self.scheduler
-                        .offer(number, offer(&row, self.parts.waiters.awaited(row.message), now), now);
-                }
-                // Of this epoch, and not in memory: its process, this one, did not get to the end of it. Of an older one: its process has had the time that a call may take.
-                Ok(Submission::Sending) if row.epoch >= epoch || age >= timing.call_budget => gone.push(row),
-                Ok(Submission::Sending) => self.scheduler.block(number, lane, now + timing.patience, now),
-                Ok(Submission::Unknown) => {
-                    if let Some(left) = timing.patience.checked_sub(age) {
-                        self.scheduler.block(number, lane, now + left, now);
-                    }
-                    if !row.held && age >= self.parts.unknown_after {
-                        unsettled.push(Unsettled {
-                            number: number.to_string(),
-                            message: row.message,
-                            attempt: row.attempt,
-                        });
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.sweep(number, gone);
-        self.settle(unsettled);
-        if self.scheduler.hungry(number) {
-            self.passes.hurry(number, now);
-        }
-    }
-
-    /// Calls whose process is gone: their outcome is unknown.
-    fn sweep(&mut self, number: &NumberId, gone: Vec<Row>) {
-        for row in gone {
-            let Some(connection) = self.parts.line.projection.known(row.connection) else {
-                continue;
-            };
-            metrics::counter!("messaging_swept_total").increment(1);
-            let subject = Subject {
-                application: connection.application,
-                connection: ConnectionId::from_uuid(row.connection),
-                message: EventId::from_uuid(row.message),
-            };
-            let missed = Missed {
-                number: number.to_string(),
-                message: row.message,
-                attempt: row.attempt,
-                reason: OUTCOME_UNKNOWN,
-                meta_code: None,
-                http_status: None,
-                fbtrace: None,
-            };
-            let error = problem::of_reason(OUTCOME_UNKNOWN, None, false);
-            let recorder = self.parts.line.recorder.clone();
-            self.chores.spawn(async move {
-                // Whoever misses it is swept again.
-                recorder
-                    .try_record(Note {
-                        subject,
-                        finding: Finding::Unknown { row: missed, error },
-                    })
-                    .await;
-                Chore::Settled
-            });
-        }
-    }
-
-    /// Outcomes that stayed unknown for long enough, perhaps: the database decides.
-    fn settle(&mut self, unsettled: Vec<Unsettled>) {
-        if unsettled.is_empty() {
-            return;
-        }
-        let db = self.parts.db.clone();
-        let patience = time::Duration::try_from(self.parts.unknown_after).unwrap_or(time::Duration::MAX);
-        self.chores.spawn(async move {
-            let settled = async {
-                let moved = run!(db, "settle.hold_or_resend", |conn| settle::hold_or_resend(
-                    conn, &unsettled, patience
-                ))?;
-                let failed = run!(db, "settle.fail", |conn| settle::fail(conn, &unsettled, patience))?;
-                Ok::<_, DbError>((moved, failed))
-            };
-            match settled.await {
-                Ok((moved, failed)) => {
-                    let resent = moved.iter().filter(|settled| settled.resend).count();
-                    metrics::counter!("messaging_settled_total", "policy" => "resend").increment(resent as u64);
-                    metrics::counter!("messaging_settled_total", "policy" => "hold")
-                        .increment((moved.len() - resent) as u64);
-                    metrics::counter!("messaging_settled_total", "policy" => "fail").increment(failed.len() as u64);
-                }
-                Err(cause) => tracing::warn!(%cause, "Unknown outcomes could not be settled"),
-            }
-            Chore::Settled
-        });
     }
 
     fn finished(&mut self, finished: Result<Finished, tokio::task::JoinError>) {
@@ -620,23 +472,6 @@ async fn carried(line: Arc<Line>, admission: Admission<Cargo>) -> Finished {
 
 /// Every message has the same priority until the contract tells them apart.
 const PRIORITY: i16 = 1;
-
-fn offer(row: &Row, awaited: bool, now: Instant) -> Offer<Cargo> {
-    Offer {
-        message: row.message,
-        lane: LaneId {
-            priority: row.priority,
-            contact: row.contact,
-        },
-        place: row.place,
-        ready: now + Duration::try_from_secs_f64(row.ready_in).unwrap_or_default(),
-        awaited,
-        cargo: Cargo {
-            connection: row.connection,
-            parcel: None,
-        },
-    }
-}
 
 async fn sleep_until(at: Option<Instant>) {
     match at {

@@ -14,8 +14,9 @@ use uuid::Uuid;
 use super::driver::Command;
 use super::owner::{Route, Routes};
 use crate::projection::Connection;
+use crate::status::queued;
 use crate::vault::Letter;
-use crate::waiters::{Waiters, queued};
+use crate::waiters::Waiters;
 
 /// A message that this process has just stored.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::events::{self, Subject};
 use crate::forward::{Forwarder, Told, adopted_events};
+use crate::status::told;
 use crate::store::record::{self as store, Accepted, Missed, Retry};
 use crate::store::{DbError, apply, run};
 use crate::vault::Vault;
@@ -67,8 +68,6 @@ pub(crate) struct Record {
 
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MOST: Duration = Duration::from_secs(2);
-/// Rounds until an acceptance that finds no message to end is taken for known. Each round sees what the one before waited for.
-const ROUNDS: usize = 3;
 
 // === impl Recorder ===
 
@@ -176,34 +175,28 @@ impl Record {
             return Ok(());
         }
         let mut hashes = Vec::with_capacity(left.len());
-        for round_number in 1..=ROUNDS {
-            let rows = rows(round, &left, written.notes);
-            for noted in run!(self.db, "record.accepted", |conn| store::accepted(conn, &rows))? {
-                if let Some(index) = left.remove(&noted.message) {
-                    hashes.push(written.accept(index, noted.at, Step::Accepted));
-                }
+        let rows = rows(round, &left, written.notes);
+        for noted in run!(self.db, "record.accepted", |conn| store::accepted(conn, &rows))? {
+            if let Some(index) = left.remove(&noted.message) {
+                hashes.push(written.accept(index, noted.at, Step::Accepted));
             }
-            if left.is_empty() {
-                break;
-            }
-            for row in self::rows(round, &left, written.notes) {
-                let late = run!(self.db, "record.accepted_late", |conn| store::accepted_late(conn, &row))?;
-                if let Some((late, index)) = late.and_then(|late| Some((late, left.remove(&row.message)?))) {
-                    let step = if late.duplicate {
-                        Step::Duplicate
-                    } else {
-                        Step::Accepted
-                    };
-                    hashes.push(written.accept(index, late.at, step));
-                    if late.duplicate {
-                        let message = written.notes[index].subject.message;
-                        tracing::warn!(message.id = %message, "Meta accepted message {message} more than once");
-                        metrics::counter!("messaging_duplicates_total").increment(1);
-                    }
-                }
-            }
-            if left.is_empty() || round_number == ROUNDS {
-                break;
+        }
+        // The others have ended before, and this statement sees how.
+        for row in rows.iter().filter(|row| left.contains_key(&row.message)) {
+            let Some(late) = run!(self.db, "record.accepted_late", |conn| store::accepted_late(conn, row))? else {
+                continue;
+            };
+            let index = left[&row.message];
+            let step = if late.duplicate {
+                Step::Duplicate
+            } else {
+                Step::Accepted
+            };
+            hashes.push(written.accept(index, late.at, step));
+            if late.duplicate {
+                let message = written.notes[index].subject.message;
+                tracing::warn!(message.id = %message, "Meta accepted message {message} more than once");
+                metrics::counter!("messaging_duplicates_total").increment(1);
             }
         }
         // The acceptances are committed: whoever keeps a status of one from now on finds it, and what was kept before is found here.
@@ -310,7 +303,7 @@ impl Written<'_> {
         self.told
             .push(events::step(note.subject, step, row.attempt, at, Some(wamid), None));
         self.statuses
-            .push((row.message, status(SubmissionState::Accepted, Some(wamid), None)));
+            .push((row.message, told(SubmissionState::Accepted, Some(wamid), None)));
         row.wamid_hash
     }
 
@@ -333,19 +326,6 @@ impl Written<'_> {
                 .push(events::step(note.subject, step, attempt, at, None, Some(error.clone())));
         }
         self.statuses
-            .push((note.subject.message.uuid(), status(state, None, Some(error.clone()))));
-    }
-}
-
-fn status(state: SubmissionState, wamid: Option<&Wamid>, error: Option<SendError>) -> SendStatus {
-    SendStatus {
-        state: state.into(),
-        success: state == SubmissionState::Accepted,
-        external_message_id: wamid.map_or_else(String::new, |wamid| wamid.as_str().to_owned()),
-        pending: matches!(
-            state,
-            SubmissionState::Queued | SubmissionState::Sending | SubmissionState::Unknown
-        ),
-        error,
+            .push((note.subject.message.uuid(), told(state, None, Some(error.clone()))));
     }
 }

@@ -6,106 +6,20 @@
 
 mod lane;
 mod number;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use uuid::Uuid;
 
 use self::number::Number;
 
-/// A phone number's id at Meta.
-pub(crate) type NumberId = Arc<str>;
-
-/// Messages of one lane keep their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct LaneId {
-    /// Lower goes first.
-    pub priority: i16,
-    pub contact: Uuid,
-}
-
-/// The bounds of one process.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Calls in flight.
-    pub calls: usize,
-    /// Messages of one number in memory; the rest waits in the queue table.
-    pub window: usize,
-    /// Messages in memory.
-    pub messages: usize,
-    /// For how long a lane waits for its head.
-    pub patience: Duration,
-}
-
-/// A queued message.
-#[derive(Debug, Clone)]
-pub(crate) struct Offer<C> {
-    pub message: Uuid,
-    pub lane: LaneId,
-    /// Its place in the order of acceptance.
-    pub place: i64,
-    /// When it may be tried.
-    pub ready: Instant,
-    /// A caller waits for its outcome.
-    pub awaited: bool,
-    /// Whatever the call needs.
-    pub cargo: C,
-}
-
-/// What became of an offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Offered {
-    /// It waits for its turn now.
-    Taken,
-    /// It was there already, or is on its way.
-    Known,
-    /// There is no room; it stays in the queue table.
-    Full,
-    /// This process does not own the number.
-    Foreign,
-}
-
-/// A message whose turn has come. It holds one token and one slot until [`Scheduler::finished`].
-#[derive(Debug)]
-pub(crate) struct Admission<C> {
-    pub number: NumberId,
-    /// The epoch at which this process owns the number.
-    pub epoch: i64,
-    pub message: Uuid,
-    pub lane: LaneId,
-    pub place: i64,
-    pub cargo: C,
-}
-
-/// What became of an admitted message.
-#[derive(Debug)]
-pub(crate) enum Outcome<C> {
-    /// It has ended, or is somebody else's now. The lane goes on.
-    Ended,
-    /// It is to be tried again.
-    Again {
-        /// When.
-        ready: Instant,
-        cargo: C,
-    },
-    /// Nobody knows. The lane goes on then.
-    Unknown {
-        /// When.
-        until: Instant,
-    },
-}
-
-/// Tokens that a number needs now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Want {
-    pub number: NumberId,
-    pub tokens: u32,
-}
+pub(crate) use self::terms::{Admission, LaneId, Limits, NumberId, Offer, Offered, Outcome, Want};
 
 /// The state machine. `C` is what travels with a message.
 #[derive(Debug)]
@@ -245,7 +159,11 @@ impl<C> Scheduler<C> {
             return Offered::Foreign;
         };
         if entry.knows(message) {
-            if let Some(lane) = entry.hasten(message, offer.ready) {
+            let sooner = entry.hasten(message, offer.ready);
+            if awaited && !entry.awaits(message, now) {
+                self.stalled.push(message);
+            }
+            if let Some(lane) = sooner {
                 self.look(&key, lane, now);
             }
             return Offered::Known;
@@ -261,14 +179,10 @@ impl<C> Scheduler<C> {
             }
             self.waiting -= 1;
         }
-        let about = entry.insert(offer, now);
+        entry.insert(offer, now);
         self.waiting += 1;
-        if awaited {
-            if about {
-                entry.awaited.insert(message);
-            } else {
-                self.stalled.push(message);
-            }
+        if awaited && !entry.awaits(message, now) {
+            self.stalled.push(message);
         }
         self.look(&key, lane, now);
         Offered::Taken

@@ -12,7 +12,8 @@ use uuid::Uuid;
 
 use super::{Internal, bounded};
 use crate::dispatch::{Hinted, LONGEST_WAIT};
-use crate::waiters::{Waiter, queued};
+use crate::status::queued;
+use crate::waiters::Waiter;
 
 /// Outcomes as they come.
 pub(crate) struct Answers(Pin<Box<dyn Stream<Item = Result<DispatchResponse, Status>> + Send>>);

@@ -1,15 +1,14 @@
 //! `GetMessage`.
 
-use outeract_domain::{ApplicationId, ConnectionId, EventId, Submission};
+use outeract_domain::{ApplicationId, ConnectionId, EventId, Submission, Wamid};
 use outeract_events::{content, timestamp};
-use outeract_proto::messaging::v1::{
-    GetMessageRequest, GetMessageResponse, Message, SendError, SendStatus, SubmissionState,
-};
+use outeract_proto::messaging::v1::{GetMessageRequest, GetMessageResponse, Message, SendError, SendStatus};
 use outeract_rpc::{Fault, Reply, caller};
 use tonic::{Request, Response};
 
 use super::Messaging;
 use crate::problem;
+use crate::status;
 use crate::store::{message as store, run};
 
 pub(super) async fn get_message(service: &Messaging, request: Request<GetMessageRequest>) -> Reply<GetMessageResponse> {
@@ -31,10 +30,10 @@ pub(super) async fn get_message(service: &Messaging, request: Request<GetMessage
         connection_id: ConnectionId::from_uuid(row.connection).to_string(),
         to_external_id: letter.to.as_str().to_owned(),
         content: Some(content::to_proto(&letter.content)),
-        state: state(&row)?.into(),
+        state: status::state(row.state).map_err(Fault::data_loss)?.into(),
         held: row.held,
         attempt: row.attempt,
-        external_message_id: wamid(service, &row)?,
+        external_message_id: wamid(service, &row)?.map_or_else(String::new, Wamid::into_string),
         error: error(&row),
         duplicate_count: row.duplicates.into(),
         next_attempt_time: row.next_attempt_at.map(timestamp::to_proto),
@@ -53,17 +52,8 @@ pub(super) async fn status(
     let Some(row) = find(service, application, id).await? else {
         return Ok(None);
     };
-    let state = state(&row)?;
-    Ok(Some(SendStatus {
-        state: state.into(),
-        success: state == SubmissionState::Accepted,
-        external_message_id: wamid(service, &row)?,
-        pending: matches!(
-            state,
-            SubmissionState::Queued | SubmissionState::Sending | SubmissionState::Unknown
-        ),
-        error: error(&row),
-    }))
+    let state = status::state(row.state).map_err(Fault::data_loss)?;
+    Ok(Some(status::told(state, wamid(service, &row)?.as_ref(), error(&row))))
 }
 
 async fn find(service: &Messaging, application: ApplicationId, id: EventId) -> Result<Option<store::Message>, Fault> {
@@ -75,27 +65,12 @@ async fn find(service: &Messaging, application: ApplicationId, id: EventId) -> R
     ))?)
 }
 
-fn state(row: &store::Message) -> Result<SubmissionState, Fault> {
-    Ok(match Submission::try_from(row.state).map_err(Fault::data_loss)? {
-        Submission::Queued => SubmissionState::Queued,
-        Submission::Sending => SubmissionState::Sending,
-        Submission::Accepted => SubmissionState::Accepted,
-        Submission::Unknown => SubmissionState::Unknown,
-        Submission::Failed => SubmissionState::Failed,
-        Submission::Expired => SubmissionState::Expired,
-        Submission::Canceled => SubmissionState::Canceled,
-    })
-}
-
-fn wamid(service: &Messaging, row: &store::Message) -> Result<String, Fault> {
-    let Some(sealed) = &row.wamid_sealed else {
-        return Ok(String::new());
-    };
-    let wamid = service
-        .vault
-        .open_wamid(row.application, row.id, sealed)
-        .map_err(Fault::data_loss)?;
-    Ok(wamid.into_string())
+fn wamid(service: &Messaging, row: &store::Message) -> Result<Option<Wamid>, Fault> {
+    let opened = row
+        .wamid_sealed
+        .as_ref()
+        .map(|sealed| service.vault.open_wamid(row.application, row.id, sealed));
+    opened.transpose().map_err(Fault::data_loss)
 }
 
 fn error(row: &store::Message) -> Option<SendError> {

@@ -17,8 +17,9 @@ use super::{Messaging, get_message};
 use crate::accept::{Accepted, Order};
 use crate::dispatch::LONGEST_WAIT;
 use crate::projection::Connection;
+use crate::status::queued;
 use crate::vault::Letter;
-use crate::waiters::{Waiter, queued};
+use crate::waiters::Waiter;
 
 /// A request that keeps every limit.
 #[derive(Debug)]

@@ -40,6 +40,32 @@ pub(crate) struct Suspect {
     pub mapped: bool,
 }
 
+/// How a message ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub id: Uuid,
+    pub application: Uuid,
+    pub state: i16,
+    pub wamid_sealed: Option<Vec<u8>>,
+    pub meta_code: Option<i32>,
+    pub reason: Option<String>,
+}
+
+/// How messages ended, of those that did.
+pub(crate) async fn ended(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Ended>> {
+    sqlx::query_as!(
+        Ended,
+        r#"
+        SELECT m.id, m.application_id AS application, m.state, m.wamid_sealed, m.meta_code, m.reason
+        FROM unnest($1::uuid[]) AS asked (id)
+        CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.id AND m.state IN (3, 5, 6, 7) LIMIT 1) m
+        "#,
+        ids,
+    )
+    .fetch_all(conn)
+    .await
+}
+
 /// One message of an application.
 pub(crate) async fn get(conn: &mut PgConnection, application: Uuid, id: Uuid) -> sqlx::Result<Option<Message>> {
     sqlx::query_as!(

@@ -65,6 +65,7 @@ impl Instance {
     pub(crate) async fn start(env: Env) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
+            .thread_name("messaging-svc")
             .enable_all()
             .build()
             .expect("a runtime");

@@ -1,10 +1,6 @@
 //! The messaging service over real sockets, a real Postgres and a real Redis, with the Meta simulator as Meta and made-up siblings beside it.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test that cannot get what it needs fails at once"
-)]
+#![expect(clippy::expect_used, reason = "a test that cannot get what it needs fails at once")]
 
 mod away;
 mod evidence;

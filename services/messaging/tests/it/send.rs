@@ -14,7 +14,8 @@ use outeract_testkit::eventually;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::suite::{SOON, Suite, get, id, recipient};
+use crate::instance::{Client, Instance};
+use crate::suite::{SOON, Suite, get, id, recipient, request};
 
 #[tokio::test]
 async fn a_message_is_stored_sent_once_and_told_of() {
@@ -24,7 +25,7 @@ async fn a_message_is_stored_sent_once_and_told_of() {
     let number = &suite.numbers[0];
 
     let answer = client
-        .send_message(suite.request(number, "+14155551234"))
+        .send_message(request(number, "+14155551234"))
         .await
         .expect("sent")
         .into_inner();
@@ -53,7 +54,7 @@ async fn a_message_is_stored_sent_once_and_told_of() {
         (status.external_message_id.clone(), 0, false)
     );
     assert_eq!(stored.error, None);
-    assert_eq!(stored.content, suite.request(number, "+1").content);
+    assert_eq!(stored.content, request(number, "+1").content);
 
     eventually(SOON, async || {
         suite.siblings.event(message.uuid()).is_some()
@@ -95,7 +96,7 @@ async fn a_caller_that_does_not_want_to_wait_does_not() {
     let mut client = instance.client(&suite.key).await;
     let request = SendMessageRequest {
         wait: SendWait::Stored.into(),
-        ..suite.request(&suite.numbers[0], "+14155551234")
+        ..request(&suite.numbers[0], "+14155551234")
     };
     let answer = client.send_message(request).await.expect("stored").into_inner();
     let status = answer.status.clone().expect("a status");
@@ -112,10 +113,7 @@ async fn many_messages_at_once_are_each_sent_once() {
     let instance = suite.start().await;
     let client = instance.client(&suite.key).await;
     let sends = (0..300).map(|index| {
-        let (mut client, request) = (
-            client.clone(),
-            suite.request(&suite.numbers[index % 3], &recipient(index)),
-        );
+        let (mut client, request) = (client.clone(), request(&suite.numbers[index % 3], &recipient(index)));
         async move {
             client
                 .send_message(request)
@@ -145,7 +143,7 @@ async fn what_is_wrong_with_a_request_is_told_and_nothing_is_stored() {
     let instance = suite.start().await;
     let mut client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];
-    let good = || suite.request(number, "+14155551234");
+    let good = || request(number, "+14155551234");
     let text = |body: String| {
         Some(MessageContent {
             kind: Some(Content::Text(TextContent {
@@ -219,6 +217,20 @@ async fn what_is_wrong_with_a_request_is_told_and_nothing_is_stored() {
         assert!(!refused.message().contains("4155551234"), "no personal data in errors");
     }
 
+    refused_connections(&suite, &instance, &mut client).await;
+    let stored: i64 = sqlx::query_scalar(
+        "SELECT (SELECT count(*) FROM messaging.message) + (SELECT count(*) FROM messaging.idempotency)
+              + (SELECT count(*) FROM messaging.contact) + (SELECT count(*) FROM messaging.identity)",
+    )
+    .fetch_one(suite.database.admin())
+    .await
+    .expect("a count");
+    assert_eq!(stored, 0);
+}
+
+async fn refused_connections(suite: &Suite, instance: &Instance, client: &mut Client) {
+    let number = &suite.numbers[0];
+    let good = || request(number, "+14155551234");
     let absent = SendMessageRequest {
         connection_id: ConnectionId::new(&SystemClock, &SystemRandom).to_string(),
         ..good()
@@ -230,8 +242,8 @@ async fn what_is_wrong_with_a_request_is_told_and_nothing_is_stored() {
     );
 
     suite
-        .change(&instance, number, |connection| {
-            connection.state = ConnectionState::NeedsReauth.into()
+        .change(instance, number, |connection| {
+            connection.state = ConnectionState::NeedsReauth.into();
         })
         .await;
     let inactive = client.send_message(good()).await.expect_err("not active");
@@ -243,19 +255,6 @@ async fn what_is_wrong_with_a_request_is_told_and_nothing_is_stored() {
         inactive.get_details_error_info().expect("info").metadata["state"],
         "NEEDS_REAUTH"
     );
-
-    for table in ["message", "idempotency", "contact", "identity"] {
-        let rows: i64 = match table {
-            "message" => sqlx::query_scalar("SELECT count(*) FROM messaging.message"),
-            "idempotency" => sqlx::query_scalar("SELECT count(*) FROM messaging.idempotency"),
-            "contact" => sqlx::query_scalar("SELECT count(*) FROM messaging.contact"),
-            _ => sqlx::query_scalar("SELECT count(*) FROM messaging.identity"),
-        }
-        .fetch_one(suite.database.admin())
-        .await
-        .expect("a count");
-        assert_eq!(rows, 0, "{table}");
-    }
 }
 
 #[tokio::test]
@@ -276,7 +275,7 @@ async fn what_is_anothers_looks_like_what_is_not_there() {
     let mut theirs = instance.client(&key).await;
 
     let message = id(&client
-        .send_message(suite.request(&suite.numbers[0], "+14155551234"))
+        .send_message(request(&suite.numbers[0], "+14155551234"))
         .await
         .expect("sent")
         .into_inner());
@@ -298,7 +297,7 @@ async fn what_is_anothers_looks_like_what_is_not_there() {
     );
 
     let foreign = theirs
-        .send_message(suite.request(&suite.numbers[0], "+14155551234"))
+        .send_message(request(&suite.numbers[0], "+14155551234"))
         .await
         .expect_err("foreign");
     assert_eq!(
@@ -323,7 +322,7 @@ async fn a_paused_connection_stores_and_sends_later() {
         .await;
     let paused = std::time::Instant::now();
     let answer = client
-        .send_message(suite.request(number, "+14155551234"))
+        .send_message(request(number, "+14155551234"))
         .await
         .expect("stored")
         .into_inner();

@@ -1,7 +1,6 @@
 //! Everything around the service, and what tests do with it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -36,8 +35,11 @@ pub(crate) struct Suite {
     pub(crate) application: ApplicationId,
     pub(crate) key: String,
     pub(crate) numbers: Vec<Number>,
+    /// Another token, for the whole portfolio.
+    pub(crate) portfolio_token: String,
     simulator: Handle,
     redis_url: String,
+    database_at: Option<SocketAddr>,
     redis_prefix: String,
     graph_url: String,
 }
@@ -108,9 +110,11 @@ impl Suite {
             application,
             key,
             numbers,
+            portfolio_token: world.token.clone(),
             graph_url: simulator.url(),
             simulator,
             redis_url: redis_url().expose().clone(),
+            database_at: None,
             redis_prefix: redis_prefix(),
         };
         for number in &suite.numbers {
@@ -126,6 +130,26 @@ impl Suite {
 
     pub(crate) fn meta_address(&self) -> SocketAddr {
         self.simulator.address()
+    }
+
+    /// Statements go through here instead of to Postgres.
+    pub(crate) fn reach_database_at(&mut self, address: SocketAddr) {
+        self.database_at = Some(address);
+    }
+
+    pub(crate) fn database_address(&self) -> SocketAddr {
+        let url = self.database.url("messaging").expose().clone();
+        let (_, rest) = url.split_once('@').expect("a user");
+        let (authority, _) = rest.split_once('/').expect("a database");
+        authority.parse().expect("an address")
+    }
+
+    fn database_url(&self) -> String {
+        let url = self.database.url("messaging").expose().clone();
+        match self.database_at {
+            Some(address) => url.replace(&self.database_address().to_string(), &address.to_string()),
+            None => url,
+        }
     }
 
     pub(crate) fn keep_buckets_at(&mut self, redis_url: &str) {
@@ -191,16 +215,30 @@ impl Suite {
             .expect("pushed");
     }
 
+    /// The connection service has a younger token, and could not push that.
+    pub(crate) fn raise_token_version(&self, number: &Number) {
+        let mut connections = self.siblings.state.connections.lock().expect("connections");
+        let known = connections
+            .iter_mut()
+            .find(|connection| connection.connection_id == number.connection.bytes());
+        known.expect("known").token_version += 1;
+    }
+
+    /// Gives a number's connection to a new application, and pushes that.
+    pub(crate) async fn application(&self, instance: &Instance, number: &Number) -> ApplicationId {
+        let other = ApplicationId::new(&SystemClock, &SystemRandom);
+        self.change(instance, number, |connection| connection.application_id = other.bytes())
+            .await;
+        other
+    }
+
     pub(crate) fn env(&self) -> Env {
         let internal = format!("127.0.0.1:{}", free_port());
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         let peer = |service: &str| format!("{service}={}", hex::encode(secret_sha256(&secret_of(service))));
         let siblings = format!("http://{}", self.siblings.address);
         [
-            (
-                "MESSAGING_DATABASE_URL",
-                self.database.url("messaging").expose().clone(),
-            ),
+            ("MESSAGING_DATABASE_URL", self.database_url()),
             ("MESSAGING_DATABASE_CONNECTIONS", "6".to_owned()),
             ("MESSAGING_LISTEN", "127.0.0.1:0".to_owned()),
             ("MESSAGING_INTERNAL_LISTEN", internal.clone()),
@@ -243,27 +281,11 @@ impl Suite {
         .await;
     }
 
-    pub(crate) fn request(&self, number: &Number, to: &str) -> SendMessageRequest {
-        SendMessageRequest {
-            idempotency_key: format!("send-{}", SENDS.fetch_add(1, Ordering::Relaxed)),
-            connection_id: number.connection.to_string(),
-            to_external_id: to.to_owned(),
-            content: Some(MessageContent {
-                kind: Some(Content::Text(TextContent {
-                    body: "hello".to_owned(),
-                    preview_url: None,
-                })),
-            }),
-            on_unknown: OnUnknown::Unspecified.into(),
-            wait: SendWait::Unspecified.into(),
-        }
-    }
-
     /// Sends, and does not wait for Meta.
     pub(crate) async fn store(&self, client: &mut Client, number: &Number, to: &str) -> EventId {
         let request = SendMessageRequest {
             wait: SendWait::Stored.into(),
-            ..self.request(number, to)
+            ..request(number, to)
         };
         id(&client.send_message(request).await.expect("stored").into_inner())
     }
@@ -325,6 +347,23 @@ impl Suite {
     }
 }
 
+/// A message to `to`.
+pub(crate) fn request(number: &Number, to: &str) -> SendMessageRequest {
+    SendMessageRequest {
+        idempotency_key: format!("send-{}", SENDS.fetch_add(1, Ordering::Relaxed)),
+        connection_id: number.connection.to_string(),
+        to_external_id: to.to_owned(),
+        content: Some(MessageContent {
+            kind: Some(Content::Text(TextContent {
+                body: "hello".to_owned(),
+                preview_url: None,
+            })),
+        }),
+        on_unknown: OnUnknown::Unspecified.into(),
+        wait: SendWait::Unspecified.into(),
+    }
+}
+
 pub(crate) async fn report(instance: &Instance) {
     instance
         .internal("webhook")
@@ -380,9 +419,4 @@ pub(crate) fn message_of(accepted: &Accepted) -> Uuid {
         .split_once('.')
         .expect("a dot");
     message.parse::<EventId>().expect("an id").uuid()
-}
-
-/// Shared by tasks of one test.
-pub(crate) fn shared<T>(value: T) -> Arc<T> {
-    Arc::new(value)
 }

@@ -155,14 +155,8 @@ impl<C> Number<C> {
         stalled.extend(self.awaited.drain());
     }
 
-    /// Takes a message in. True: it is about to be sent, if the number is.
-    pub(super) fn insert(&mut self, offer: Offer<C>, now: Instant) -> bool {
-        let lane = self.lanes.entry(offer.lane).or_insert_with(Lane::new);
-        let first = lane.rows.keys().next().is_none_or(|(place, _)| *place > offer.place);
-        let about = first
-            && lane.calling.is_none()
-            && lane.blocked_until.is_none_or(|until| until <= now)
-            && offer.ready <= now;
+    /// Takes a message in.
+    pub(super) fn insert(&mut self, offer: Offer<C>, now: Instant) {
         let row = Row {
             message: offer.message,
             place: offer.place,
@@ -170,9 +164,25 @@ impl<C> Number<C> {
             since: now,
             cargo: offer.cargo,
         };
-        lane.rows.insert((offer.place, offer.message), row);
-        self.index.insert(offer.message, Spot::Lane(offer.lane, offer.place));
-        about && self.open && !self.braked(now) && !self.crowded(now)
+        self.put(offer.lane, row);
+    }
+
+    /// A caller waits for this message: it is told when the message has come to the end of its way, or now that it is not about
+    /// to be sent. False: now.
+    pub(super) fn awaits(&mut self, message: Uuid, now: Instant) -> bool {
+        let about = match self.index.get(&message) {
+            Some(Spot::Lane(id, place)) => self.lanes.get(id).is_some_and(|lane| {
+                let head = lane.rows.keys().next();
+                head == Some(&(*place, message)) && lane.goes(now)
+            }),
+            Some(Spot::Aside(_)) => false,
+            None => return self.flies(message),
+        };
+        let about = about && self.open && !self.braked(now) && !self.crowded(now);
+        if about {
+            self.awaited.insert(message);
+        }
+        about
     }
 
     /// A waiting message may go sooner than was known. Gives its lane if that changes anything.

@@ -1,4 +1,5 @@
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -144,7 +145,8 @@ fn callers_wait_only_for_what_is_about_to_be_sent() {
     scheduler.offer("1", later, now);
     assert_eq!(scheduler.stalled(), [behind_id, later_id]);
 
-    // No tokens: whoever waits is told, and so is who comes later.
+    // Too few tokens for long: whoever waits is told, and so is who comes later.
+    scheduler.rate("2", 10);
     let mut waiting = HashSet::new();
     for place in 10..20 {
         let offer = offer(place, lane(place as u128), now);
@@ -158,6 +160,7 @@ fn callers_wait_only_for_what_is_about_to_be_sent() {
             &want.number,
             granted,
             (granted < want.tokens).then_some(now + Duration::from_secs(1)),
+            now,
         );
     }
     let mut sent = HashSet::new();
@@ -173,6 +176,11 @@ fn callers_wait_only_for_what_is_about_to_be_sent() {
     let latecomer = late.message;
     scheduler.offer("2", late, now);
     assert_eq!(scheduler.stalled(), [latecomer]);
+
+    // At a hundred a second the same eight are sent soon.
+    scheduler.rate("2", 100);
+    scheduler.offer("2", offer(31, lane(31), now), now);
+    assert!(scheduler.stalled().is_empty());
 }
 
 #[test]
@@ -351,7 +359,7 @@ fn urgent_messages_pass_and_the_others_still_get_their_turn() {
 }
 
 /// What can happen to a scheduler.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Step {
     Offer {
         number: usize,
@@ -484,7 +492,7 @@ impl World {
             Step::Own { number, owned: false } => self.scheduler.disown(&number.to_string()),
             Step::Brake { number, millis, probe } => {
                 self.scheduler
-                    .brake(&number.to_string(), self.now + Duration::from_millis(millis), probe)
+                    .brake(&number.to_string(), self.now + Duration::from_millis(millis), probe);
             }
             Step::Block {
                 number,

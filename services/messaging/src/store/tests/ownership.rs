@@ -72,17 +72,18 @@ async fn an_intent_that_came_first_is_seen_after_the_takeover() {
     };
     assert_eq!(intent::begin(&mut tx, WORKER, &[intent]).await.expect("begun").len(), 1);
 
-    let (pool, seen) = (world.pool.clone(), epoch);
-    let takeover = tokio::task::spawn(async move {
-        let mut conn = pool.acquire().await.expect("a connection");
-        owner::acquire(&mut conn, RIVAL, &[(NUMBER, seen)])
+    let takeover = async {
+        owner::acquire(&mut *world.conn().await, RIVAL, &[(NUMBER, epoch)])
             .await
             .expect("acquired")
-    });
-    waits_for_lock(&world).await;
-    assert!(!takeover.is_finished(), "the takeover waits for the intent");
-    tx.commit().await.expect("committed");
-    assert_eq!(takeover.await.expect("no panic").len(), 1);
+    };
+    let commit = async {
+        waits_for_lock(&world).await;
+        tx.commit().await.expect("committed");
+    };
+    // The takeover waits for the intent.
+    let (acquired, ()) = tokio::join!(takeover, commit);
+    assert_eq!(acquired.len(), 1);
     assert_eq!(
         world.queued(message).await,
         Some((SENDING, 1, 1, 0)),
@@ -101,26 +102,25 @@ async fn an_intent_that_comes_second_finds_its_epoch_gone() {
         .await
         .expect("acquired");
 
-    let pool = world.pool.clone();
-    let stale = tokio::task::spawn(async move {
-        let mut conn = pool.acquire().await.expect("a connection");
+    let stale = async {
         // Its snapshot is older than the takeover's commit: only the lock tells.
-        intent::begin(
-            &mut conn,
-            WORKER,
-            &[Intent {
-                number: NUMBER,
-                message,
-                epoch,
-                nonce: new_id(),
-            }],
-        )
-        .await
-        .expect("no error")
-    });
-    waits_for_lock(&world).await;
-    tx.commit().await.expect("committed");
-    assert!(stale.await.expect("no panic").is_empty());
+        let nonce = new_id();
+        let intent = Intent {
+            number: NUMBER,
+            message,
+            epoch,
+            nonce,
+        };
+        intent::begin(&mut *world.conn().await, WORKER, &[intent])
+            .await
+            .expect("no error")
+    };
+    let commit = async {
+        waits_for_lock(&world).await;
+        tx.commit().await.expect("committed");
+    };
+    let (begun, ()) = tokio::join!(stale, commit);
+    assert!(begun.is_empty());
     assert_eq!(world.queued(message).await, Some((QUEUED, 0, 0, 0)));
 }
 
