@@ -53,7 +53,7 @@ pub(crate) struct Number {
     pub(crate) token: String,
 }
 
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 static SENDS: AtomicU64 = AtomicU64::new(0);
 
 // === impl Suite ===
