@@ -246,7 +246,8 @@ pub(crate) async fn doubted(conn: &mut PgConnection, items: &[Missed]) -> sqlx::
     .await
 }
 
-/// Puts messages back into the queue, to be tried again later. Gives those it put back.
+/// Puts messages back into the queue, to be tried again later. Gives those it put back. A definite answer that comes late takes a message out of the hold that its policy had placed:
+/// left there it would wait for ever, for no decision is open any more.
 pub(crate) async fn retried(conn: &mut PgConnection, items: &[Retry]) -> sqlx::Result<Vec<Noted>> {
     let columns = Columns::of(items.iter().map(|item| &item.missed));
     let delays: Vec<_> = items.iter().map(|item| item.delay_seconds).collect();
@@ -258,7 +259,7 @@ pub(crate) async fn retried(conn: &mut PgConnection, items: &[Retry]) -> sqlx::R
             SELECT messaging.now_() AS now
         ), back AS (
             UPDATE messaging.queue q
-            SET state = 1, tries = q.tries - item.refund, ready_at = clock.now + make_interval(secs => item.delay), updated_at = clock.now,
+            SET state = 1, held = false, tries = greatest(q.tries - item.refund, 0), ready_at = clock.now + make_interval(secs => item.delay), updated_at = clock.now,
                 meta_code = item.code, reason = item.reason
             FROM clock CROSS JOIN unnest($1::text[], $2::uuid[], $3::integer[], $4::text[], $5::integer[], $6::smallint[], $7::text[], $8::float8[], $9::integer[])
                 AS item (number, message, attempt, reason, code, status, trace, delay, refund)

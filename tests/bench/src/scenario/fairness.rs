@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use outeract_e2e::text_message;
+use outeract_e2e::{Api, Urls, text_message};
 use outeract_proto::messaging::v1::SendWait;
 use tokio::task::JoinSet;
 
@@ -14,6 +14,8 @@ use crate::stage::{Stage, Tenant};
 
 const ROUNDS: usize = 3;
 const WAITERS: usize = 5_000;
+/// Requests that one connection carries at a time.
+const STREAMS: usize = 100;
 const RATE: f64 = 20.0;
 const TIME: Duration = Duration::from_secs(12);
 
@@ -27,7 +29,7 @@ pub(crate) async fn run() -> Result<Report> {
         let alone = quiet_number(&tenant, &format!("alone-{round}")).await?;
         report.row("the other number, alone", &alone, &watch.sample()?.since(&before));
         let before = watch.sample()?;
-        let crowd = crowd(&tenant, round).await?;
+        let crowd = crowd(&stage.urls, &tenant, round).await?;
         let beside = quiet_number(&tenant, &format!("beside-{round}")).await?;
         report.row(
             "the other number, beside 5,000",
@@ -43,11 +45,16 @@ pub(crate) async fn run() -> Result<Report> {
 }
 
 /// Stores 5,000 messages on the throttled number, each with a caller that waits for its outcome.
-async fn crowd(tenant: &Arc<Tenant>, round: usize) -> Result<JoinSet<()>> {
+async fn crowd(urls: &Urls, tenant: &Arc<Tenant>, round: usize) -> Result<JoinSet<()>> {
     let connection = tenant.connections.first().context("a number")?.clone();
     let mut waiting = JoinSet::new();
+    // Over connections of their own: on one connection they would queue in the client, before the server sees them.
+    let mut apis = Vec::new();
+    for _ in 0..WAITERS.div_ceil(STREAMS) {
+        apis.push(Api::new(urls, &tenant.api.key, &tenant.api.application_id)?);
+    }
     for index in 0..WAITERS {
-        let (mut messaging, connection) = (tenant.api.messaging.clone(), connection.clone());
+        let (mut messaging, connection) = (apis[index / STREAMS].messaging.clone(), connection.clone());
         waiting.spawn(async move {
             let recipient = format!("+1415{index:07}");
             let mut request = text_message(format!("crowd-{round}-{index}"), &connection, &recipient, "hello");

@@ -4,6 +4,7 @@ use time::Duration;
 
 use super::*;
 use crate::store::ingest;
+use crate::store::record::{self, Retry};
 use crate::store::settle::{self, Settled, Unsettled};
 
 const PATIENCE: Duration = Duration::minutes(10);
@@ -69,6 +70,28 @@ async fn hold_waits_for_a_decision() {
     assert!(world.held(message).await);
     assert_eq!(world.queued(message).await, Some((UNKNOWN, 1, 1, 0)));
     assert_eq!(world.settle(message, 1).await, (Vec::new(), 0), "once");
+}
+
+#[tokio::test]
+async fn a_late_definite_answer_lifts_the_hold() {
+    let world = World::new().await;
+    let message = world.unknown(HOLD).await;
+    world.quiet(11).await;
+    world.settle(message, 1).await;
+    assert!(world.held(message).await);
+    let late = Retry {
+        missed: miss(message, 1),
+        delay_seconds: 0.0,
+        refund: true,
+    };
+    let mut conn = world.conn().await;
+    assert_eq!(record::retried(&mut conn, &[late]).await.expect("no error").len(), 1);
+    assert!(!world.held(message).await);
+    let epoch = world.own(WORKER).await;
+    assert!(
+        world.begin(WORKER, epoch, message).await.is_some(),
+        "it can be sent again"
+    );
 }
 
 #[tokio::test]
