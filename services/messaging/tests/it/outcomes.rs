@@ -6,7 +6,8 @@ use std::time::Duration;
 use outeract_proto::messaging::v1::{OnUnknown, SendMessageRequest, SubmissionState};
 use outeract_simulator::control::ChangeToken;
 use outeract_simulator::{Effect, Match};
-use outeract_testkit::{FaultProxy, eventually, free_port};
+use outeract_testkit::{eventually, free_port};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::suite::{SOON, Suite, get, id, recipient, request, status_of};
 
@@ -291,11 +292,12 @@ async fn a_resend_that_is_refused_leaves_the_doubt() {
 #[tokio::test]
 async fn what_never_left_is_tried_again_and_not_counted() {
     let mut suite = Suite::new().await;
-    let proxy = FaultProxy::start(suite.meta_address()).await;
-    suite.reach_meta_at(proxy.address());
+    // A closed port: no connection, so not one byte can leave.
+    let door = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let meta = suite.meta_address();
+    suite.reach_meta_at(door);
     let instance = suite.start().await;
     let mut client = instance.client(&suite.key).await;
-    proxy.refuse();
     let answer = client
         .send_message(request(&suite.numbers[0], "+14155551234"))
         .await
@@ -311,10 +313,23 @@ async fn what_never_left_is_tried_again_and_not_counted() {
         .await
         .expect("a row");
     assert!(tries <= 1, "{tries}");
-    proxy.heal();
-    let message = suite.reaches(&client, id(&answer), SubmissionState::Accepted).await;
+    let listener = TcpListener::bind(door).await.expect("the port is still free");
+    let message = tokio::select! {
+        message = suite.reaches(&client, id(&answer), SubmissionState::Accepted) => message,
+        never = forward(listener, meta) => never,
+    };
     assert!(message.attempt >= 3);
     assert_eq!(suite.ledger().await.len(), 1);
+}
+
+/// Hands connections on, one after the other, for ever.
+async fn forward<T>(listener: TcpListener, to: SocketAddr) -> T {
+    loop {
+        let (mut client, _) = listener.accept().await.expect("a connection");
+        let mut server = TcpStream::connect(to).await.expect("a server");
+        // Either side may end it.
+        drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
+    }
 }
 
 #[tokio::test]
