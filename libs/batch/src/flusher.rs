@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::SubmitError;
 use crate::batcher::{Answer, Shared};
+use crate::{BatchConfig, SubmitError};
 
 /// Writes one batch.
 pub trait Flush: Send + Sync + 'static {
@@ -53,6 +53,9 @@ pub(crate) struct Entry<F: Flush> {
     pub(crate) since: Instant,
     pub(crate) answer: oneshot::Sender<Answer<F>>,
 }
+
+/// How often whoever is ready may submit before a batch is closed.
+const TURNS: usize = 3;
 
 /// What waits, shared by the flushers. Whoever holds the lock takes the next batch.
 pub(crate) struct Queue<F: Flush>(Mutex<Waiting<F>>);
@@ -99,6 +102,7 @@ impl<F: Flush> Waiting<F> {
                 self.receiver.recv_many(&mut self.inbox, limit).await;
             }
             self.backlog.extend(self.inbox.drain(..));
+            self.gather(limit).await;
         }
         let mut bytes = 0_usize;
         let fitting = self.backlog.iter().take(shared.config.max_items).take_while(|entry| {
@@ -124,6 +128,28 @@ impl<F: Flush> Waiting<F> {
     }
 }
 
+impl<F: Flush> Waiting<F> {
+    /// Lets whoever is ready to submit do so first. Who submits is often woken by the same thing, as many callers are by one flush: without this the first
+    /// of them would be flushed alone and the rest behind it. No time passes if nobody is ready.
+    async fn gather(&mut self, limit: usize) {
+        for _ in 0..TURNS {
+            let before = self.backlog.len();
+            if before == 0 || before >= limit {
+                return;
+            }
+            tokio::task::yield_now().await;
+            while self.backlog.len() < limit
+                && let Ok(entry) = self.receiver.try_recv()
+            {
+                self.backlog.push_back(entry);
+            }
+            if self.backlog.len() == before {
+                return;
+            }
+        }
+    }
+}
+
 // === impl Flusher ===
 
 impl<F: Flush> Flusher<F> {
@@ -136,10 +162,27 @@ impl<F: Flush> Flusher<F> {
     pub async fn run(self) {
         loop {
             let batch = self.queue.0.lock().await.take(&self.shared).await;
-            match batch {
-                Some(batch) => self.flush(batch).await,
-                None => return,
-            }
+            let Some(batch) = batch else { return };
+            let begun = tokio::time::Instant::now();
+            self.flush(batch).await;
+            self.rest(begun).await;
+        }
+    }
+
+    /// While little waits, waits for more: as long as the configured pace says.
+    async fn rest(&self, begun: tokio::time::Instant) {
+        let BatchConfig { pace, max_items, .. } = self.shared.config;
+        let left = pace.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        let waiting = {
+            let waiting = self.queue.0.lock().await;
+            waiting.backlog.len() + waiting.receiver.len()
+        };
+        if waiting < max_items / 8 {
+            // Whoever closes the batcher does not wait for this.
+            let _ = self.shared.closing.run_until_cancelled(tokio::time::sleep(left)).await;
         }
     }
 

@@ -1,7 +1,10 @@
 -- The messaging service's own schema: messages, the send queue, who owns which number, what Meta's ids mean, contacts and windows.
 --
--- The queue row is the truth about a message while it exists: small, rewritten in place (HOT), deleted by the statement that ends the message. The message row is written twice:
--- when the message is stored, and when it ends. Hot tables have their primary key and nothing else; what they are purged by is a BRIN index, which costs nothing per row.
+-- The queue row is the truth about a message while it exists: small, rewritten in place (HOT), deleted by the statement that ends the message, which writes its ending. The message row
+-- itself is never written again. Hot tables have their primary key and nothing else; what they are purged by is a BRIN index, which costs next to nothing per row.
+--
+-- A statement that joins a partitioned table locks every partition of it and their indexes. So history is partitioned by day, but the everyday path only inserts into it, which touches
+-- the one partition that is meant; and the keys that every statement looks up stand in plain tables.
 
 -- Plans are made once per session and kept. A plan made while a table is nearly empty would read all of it for ever after, so a table must never look nearly empty: the queue and the
 -- outbox, which are, hold some thousand inert rows; the others are not measured before they have grown (the thresholds below).
@@ -91,11 +94,11 @@ CREATE TABLE messaging.idempotency (
     key_hash bytea NOT NULL,
     fingerprint bytea NOT NULL,
     PRIMARY KEY (application_id, key_hash)
-) PARTITION BY HASH (key_hash);
+) WITH (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000);
 
 CREATE INDEX idempotency_age ON messaging.idempotency USING brin (message_id);
 
--- What changes stands last, so that the second write of a row logs only its tail. Range partitions by day on the id's time; the default partition stays empty.
+-- What was to be sent. Range partitions by day on the id's time; the default partition stays empty.
 CREATE TABLE messaging.message (
     id uuid PRIMARY KEY,
     application_id uuid NOT NULL,
@@ -105,19 +108,24 @@ CREATE TABLE messaging.message (
     on_unknown smallint NOT NULL,
     phone_number_id text COLLATE "C" NOT NULL,
     traceparent text,
-    sealed bytea NOT NULL,
-    state smallint NOT NULL,
-    duplicates smallint NOT NULL,
-    attempt integer NOT NULL,
-    updated_at timestamptz NOT NULL,
-    meta_code integer,
-    reason text,
-    wamid_hash bytea,
-    wamid_sealed bytea
+    sealed bytea NOT NULL
 ) PARTITION BY RANGE (id);
 
 -- Sealed content does not compress.
 ALTER TABLE messaging.message ALTER COLUMN sealed SET STORAGE EXTERNAL;
+
+-- How it ended: one row for each message that stands in the queue no longer, in the partition of the message's day. Evidence that comes later changes it.
+CREATE TABLE messaging.ending (
+    message_id uuid PRIMARY KEY,
+    updated_at timestamptz NOT NULL,
+    attempt integer NOT NULL,
+    state smallint NOT NULL,
+    duplicates smallint NOT NULL,
+    meta_code integer,
+    reason text,
+    wamid_hash bytea,
+    wamid_sealed bytea
+) PARTITION BY RANGE (message_id);
 
 -- States as in domain::Submission; only QUEUED (1), SENDING (2) and UNKNOWN (4) are found here. `place` is the order of acceptance. `unsettled` counts earlier attempts whose
 -- outcome stayed unknown, `tries` the attempts that reached Meta, `nonce` tells one intent from another.
@@ -150,8 +158,9 @@ CREATE TABLE messaging.queue (
 CREATE TABLE messaging.wamid (
     hash bytea PRIMARY KEY,
     message_id uuid NOT NULL,
+    application_id uuid NOT NULL,
     attempt integer NOT NULL
-) PARTITION BY HASH (hash);
+) WITH (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000);
 
 CREATE INDEX wamid_age ON messaging.wamid USING brin (message_id);
 
@@ -189,53 +198,44 @@ CREATE TABLE messaging.orphan_status (
     expires_at timestamptz NOT NULL,
     sealed bytea NOT NULL,
     PRIMARY KEY (hash, id)
-) WITH (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000);
+);
 
 -- === Partitions ===
 
-DO $$
-DECLARE
-    parent text;
-BEGIN
-    FOREACH parent IN ARRAY ARRAY['idempotency', 'wamid'] LOOP
-        FOR part IN 0..7 LOOP
-            EXECUTE format('CREATE TABLE messaging.%I PARTITION OF messaging.%I FOR VALUES WITH (MODULUS 8, REMAINDER %s) '
-                           'WITH (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000)',
-                           parent || '_' || part, parent, part);
-        END LOOP;
-    END LOOP;
-END $$;
-
 CREATE TABLE messaging.message_default PARTITION OF messaging.message DEFAULT;
+CREATE TABLE messaging.ending_default PARTITION OF messaging.ending DEFAULT;
 
 -- The lowest version-7 UUID of a day.
 CREATE FUNCTION messaging.first_id(day date) RETURNS uuid LANGUAGE sql IMMUTABLE AS
 $$ SELECT (lpad(to_hex((extract(epoch FROM day::timestamp AT TIME ZONE 'UTC') * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid $$;
 
--- Makes the partitions of the days around now, and drops those older than 35 days. Says how many rows stand in the default partition: none, unless days went by without this function, or
+-- Makes the partitions of the days around now, and drops those older than 35 days. Says how many rows stand in the default partitions: none, unless days went by without this function, or
 -- a clock is wrong.
 CREATE FUNCTION messaging.maintain_partitions() RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
     today date := (messaging.now_() AT TIME ZONE 'UTC')::date;
+    parent text;
     day date;
     name text;
     old record;
 BEGIN
     PERFORM pg_advisory_xact_lock(hashtext('messaging.maintain_partitions'));
-    FOR day IN SELECT generate_series(today - 8, today + 7, interval '1 day')::date LOOP
-        name := 'message_' || to_char(day, 'YYYYMMDD');
-        CONTINUE WHEN to_regclass('messaging.' || name) IS NOT NULL;
-        -- Attached rather than created as a partition: that takes the lighter lock on the parent. The space left lets the second write of a row stay on its page.
-        EXECUTE format('CREATE TABLE messaging.%I (LIKE messaging.message INCLUDING ALL) WITH (fillfactor = 40, autovacuum_vacuum_threshold = 5000, '
-                       'autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000)', name);
-        EXECUTE format('ALTER TABLE messaging.message ATTACH PARTITION messaging.%I FOR VALUES FROM (%L) TO (%L)',
-                       name, messaging.first_id(day), messaging.first_id(day + 1));
-    END LOOP;
-    FOR old IN
-        SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-        WHERE i.inhparent = 'messaging.message'::regclass AND c.relname ~ '^message_[0-9]{8}$' AND to_date(right(c.relname, 8), 'YYYYMMDD') < today - 35
-    LOOP
-        EXECUTE format('DROP TABLE messaging.%I', old.relname);
+    FOREACH parent IN ARRAY ARRAY['message', 'ending'] LOOP
+        FOR day IN SELECT generate_series(today - 1, today + 7, interval '1 day')::date LOOP
+            name := parent || '_' || to_char(day, 'YYYYMMDD');
+            CONTINUE WHEN to_regclass('messaging.' || name) IS NOT NULL;
+            -- Attached rather than created as a partition: that takes the lighter lock on the parent.
+            EXECUTE format('CREATE TABLE messaging.%I (LIKE messaging.%I INCLUDING ALL) WITH (autovacuum_vacuum_threshold = 5000, '
+                           'autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000)', name, parent);
+            EXECUTE format('ALTER TABLE messaging.%I ATTACH PARTITION messaging.%I FOR VALUES FROM (%L) TO (%L)',
+                           parent, name, messaging.first_id(day), messaging.first_id(day + 1));
+        END LOOP;
+        FOR old IN
+            SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+            WHERE i.inhparent = ('messaging.' || parent)::regclass AND c.relname ~ '_[0-9]{8}$' AND to_date(right(c.relname, 8), 'YYYYMMDD') < today - 35
+        LOOP
+            EXECUTE format('DROP TABLE messaging.%I', old.relname);
+        END LOOP;
     END LOOP;
     -- The inert rows; no number and no message has these keys, and no state is 0.
     INSERT INTO messaging.queue (phone_number_id, message_id, contact_id, connection_id, ready_at, updated_at, epoch, attempt, tries, state, priority, on_unknown, resends, unsettled, held)
@@ -245,7 +245,7 @@ BEGIN
     INSERT INTO messaging.outbox (message_id, at, attempt, kind)
     SELECT lpad(to_hex(n), 32, '0')::uuid, 'infinity', 0, 0 FROM generate_series(1, 5000) n
     ON CONFLICT (message_id, kind, attempt) DO NOTHING;
-    RETURN (SELECT count(*) FROM messaging.message_default);
+    RETURN (SELECT count(*) FROM messaging.message_default) + (SELECT count(*) FROM messaging.ending_default);
 END $$;
 
 SELECT messaging.maintain_partitions();

@@ -72,7 +72,11 @@ impl Acceptor {
             hints,
             forwarder,
         };
-        let (batcher, flushers) = Batcher::new(BatchConfig::new("accept"), store);
+        let config = BatchConfig {
+            flushers: 1,
+            ..BatchConfig::new("accept")
+        };
+        let (batcher, flushers) = Batcher::new(config, store);
         for flusher in flushers {
             context.tasks.spawn("accept", OnExit::StopProcess, flusher.run());
         }

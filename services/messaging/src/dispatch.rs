@@ -14,6 +14,7 @@ mod record;
 mod scheduler;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use outeract_buckets::Buckets;
 use outeract_graph::Client;
@@ -57,6 +58,8 @@ pub(crate) struct Dispatch {
     pub recorder: Recorder,
 }
 
+/// Between the statements that write intents, and those that record outcomes, while there are few of them: little beside a call to Meta, and at a steady rate several share a commit.
+const PACE: Duration = Duration::from_millis(2);
 /// Commands that wait for the driver.
 const COMMANDS: usize = 1_024;
 

@@ -15,8 +15,10 @@ use outeract_rpc::Channel;
 use outeract_runtime::{Context, OnExit, Stop};
 use sqlx::PgPool;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::seldom::Seldom;
 use crate::store::{DbError, apply, outbox, run};
 
 pub(crate) use self::sweep::{Sweeper, adopted_events, sweep};
@@ -43,6 +45,11 @@ pub(crate) struct Forwarder {
 
 /// Events of one call.
 const MOST: usize = 256;
+/// Between calls while fewer events than this wait: nobody waits for one, and a call costs about the same for one as for ten.
+const FEW: usize = MOST / 4;
+const PACE: Duration = Duration::from_millis(5);
+/// Between statements that forget, likewise.
+const PACE_FORGET: Duration = Duration::from_millis(50);
 /// Batches that wait for the fast path, each of at most a flush; what is beyond is left to the sweeper.
 const WAITING: usize = 256;
 const PAUSE_FIRST: Duration = Duration::from_millis(100);
@@ -55,7 +62,10 @@ impl Forwarder {
     pub(crate) fn start(context: &Context, channel: Channel) -> Self {
         let (sender, receiver) = mpsc::channel(WAITING);
         let config = BatchConfig {
+            capacity: 16_384,
+            max_items: 1_024,
             flushers: 1,
+            pace: PACE_FORGET,
             ..BatchConfig::new("forget")
         };
         let (forget, flushers) = Batcher::new(config, Forget { db: context.db.clone() });
@@ -94,6 +104,8 @@ async fn run(
     let mut inbox = Vec::new();
     let mut backlog = VecDeque::new();
     let mut pause = PAUSE_FIRST;
+    let mut next = Instant::now();
+    let away = Seldom::default();
     loop {
         if backlog.is_empty() {
             if receiver.recv_many(&mut inbox, MOST).await == 0 {
@@ -101,6 +113,16 @@ async fn run(
             }
             backlog.extend(inbox.drain(..).flatten());
         }
+        if backlog.len() < FEW {
+            tokio::select! {
+                () = stop.soft().cancelled() => {}
+                () = tokio::time::sleep_until(next) => {}
+            }
+            while let Ok(told) = receiver.try_recv() {
+                backlog.extend(told);
+            }
+        }
+        next = Instant::now() + PACE;
         let batch: Vec<Told> = backlog.drain(..backlog.len().min(MOST)).collect();
         match record(&client, batch).await {
             Ok(origins) => {
@@ -111,7 +133,9 @@ async fn run(
                 }
             }
             Err(code) => {
-                tracing::warn!(?code, "Events could not be recorded; they stay in the outbox");
+                if away.again() {
+                    tracing::warn!(?code, "Events could not be recorded; they stay in the outbox");
+                }
                 backlog.clear();
                 if stop.is_stopping() {
                     return;

@@ -13,6 +13,7 @@ mod ids;
 mod problem;
 mod projection;
 mod rpc;
+mod seldom;
 mod service;
 mod status;
 mod store;

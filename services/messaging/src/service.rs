@@ -90,13 +90,14 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     let Dispatch { hints, recorder } = dispatch::start(&context, needs);
     let acceptor = Acceptor::start(&context, contacts.clone(), hints.clone(), forwarder);
 
-    let sweeper = Arc::new(Sweeper {
+    let sweeper = Sweeper {
         db: context.db.clone(),
         vault: vault.clone(),
         projection: projection.clone(),
         client: forward::recorder(tracking),
         worker,
-    });
+        cursor: (Vec::new(), Uuid::nil()),
+    };
     context.tasks.spawn(
         "forward.sweep",
         OnExit::StopProcess,

@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use outeract_batch::{BatchConfig, Batcher, SubmitError};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Fate, Item, Store, config, settle, spawn, start};
 
@@ -26,6 +29,47 @@ async fn what_gathers_during_a_flush_is_the_next_batch() {
         assert_eq!(answer.await.unwrap(), index + 1);
     }
     assert_eq!(store.calls(), [vec![0], (1..=10).collect()]);
+}
+
+#[tokio::test]
+async fn callers_that_are_woken_together_are_flushed_together() {
+    let store = Store::open();
+    let (batcher, _tasks) = start(config(1), &store);
+    let mut callers = JoinSet::new();
+    for number in 0..10 {
+        let batcher = batcher.clone();
+        callers.spawn(async move {
+            for turn in 0..20 {
+                batcher.submit(Item::new(turn * 10 + number)).await.unwrap();
+            }
+        });
+    }
+    callers.join_all().await;
+    let calls = store.calls();
+    assert!(calls.len() <= 25, "20 would do, it were {}", calls.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trickle_is_flushed_at_the_configured_pace_and_what_comes_after_a_rest_at_once() {
+    let store = Store::open();
+    let pace = Duration::from_millis(20);
+    let (batcher, _tasks) = start(BatchConfig { pace, ..config(1) }, &store);
+    let started = Instant::now();
+    let mut callers = JoinSet::new();
+    for number in 0..100 {
+        let answer = batcher.submit(Item::new(number));
+        callers.spawn(async move { answer.await.unwrap() });
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    callers.join_all().await;
+    assert!(started.elapsed() < Duration::from_millis(130));
+    assert!((5..=7).contains(&store.calls().len()), "{:?}", store.calls());
+
+    tokio::time::sleep(pace).await;
+    let started = Instant::now();
+    batcher.submit(Item::new(100)).await.unwrap();
+    assert!(started.elapsed() <= pace);
+    batcher.close();
 }
 
 #[tokio::test]

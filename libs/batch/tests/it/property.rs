@@ -47,6 +47,7 @@ fn bounds() -> impl Strategy<Value = BatchConfig> {
             max_items,
             max_bytes,
             flushers,
+            pace: std::time::Duration::ZERO,
         },
     )
 }

@@ -1,11 +1,12 @@
 //! Statuses: whose they are, and what they prove.
 //!
 //! A status that carries our own callback data proves that Meta accepted that attempt of that message, if the attempt was begun and the message is of the number that the webhook names.
-//! Anything else in that field is ignored: every app on the WABA can write there. One SELECT serves a batch that proves nothing new.
+//! Anything else in that field is ignored: every app on the WABA can write there. One SELECT by wamid serves a batch that
+//! proves nothing new.
 
 use std::collections::HashMap;
 
-use outeract_domain::{Callback, EventId, Submission, Wamid, event_id};
+use outeract_domain::{Callback, EventId, Wamid, event_id};
 use outeract_events::timestamp;
 use outeract_proto::messaging::internal::v1::{ItemOutcome, ItemResult, StatusItem};
 use outeract_rpc::Fault;
@@ -15,7 +16,7 @@ use super::{Applier, Routed, reason, refused};
 use crate::dispatch::{Finding, Note};
 use crate::events::Subject;
 use crate::store::apply::{self as store, Orphan};
-use crate::store::message::{self, Suspect};
+use crate::store::message::{self, Mapped, Suspect};
 use crate::store::record::Accepted;
 use crate::store::run;
 use crate::vault::Hash;
@@ -51,12 +52,12 @@ impl Applier {
                 callback,
             });
         }
-        let questions = self.by_callback(questions, results).await?;
         let questions = self.by_wamid(questions, results).await?;
+        let questions = self.by_callback(questions, results).await?;
         self.keep(questions, results).await
     }
 
-    /// Answers what carries callback data of ours; gives back the rest.
+    /// Answers what carries callback data of ours, which proves an acceptance that is not known yet; gives back the rest.
     async fn by_callback<'a>(
         &self,
         questions: Vec<Question<'a>>,
@@ -65,13 +66,7 @@ impl Applier {
         let asked: Vec<_> = questions
             .iter()
             .enumerate()
-            .filter_map(|(ordinal, question)| {
-                Some((
-                    ordinal as i64,
-                    question.callback?.message.uuid(),
-                    question.hash.as_slice(),
-                ))
-            })
+            .filter_map(|(ordinal, question)| Some((ordinal as i64, question.callback?.message.uuid())))
             .collect();
         if asked.is_empty() {
             return Ok(questions);
@@ -90,9 +85,7 @@ impl Applier {
                 continue;
             };
             results[question.routed.index] = applied(suspect.id);
-            if !suspect.mapped || suspect.state != Submission::Accepted.code() {
-                proofs.push(self.proof(&question, &suspect, callback));
-            }
+            proofs.push(self.proof(&question, &suspect, callback));
         }
         // All are submitted before the first is waited for, so that they share a flush.
         let recorded =
@@ -118,15 +111,15 @@ impl Applier {
             .map(|(ordinal, question)| (ordinal as i64, question.hash.as_slice()))
             .collect();
         let found = run!(self.db, "message.by_wamid", |conn| message::by_wamid(conn, &asked))?;
-        let suspects: HashMap<i64, Suspect> = found.into_iter().map(|suspect| (suspect.ordinal, suspect)).collect();
+        let found: HashMap<i64, Mapped> = found.into_iter().map(|mapped| (mapped.ordinal, mapped)).collect();
         let mut rest = Vec::new();
         for (ordinal, question) in questions.into_iter().enumerate() {
-            match suspects.get(&(ordinal as i64)) {
+            match found.get(&(ordinal as i64)) {
                 // The number belonged to another application when the message was sent: its events are not this one's.
-                Some(suspect) if suspect.application != question.routed.application.uuid() => {
+                Some(mapped) if mapped.application != question.routed.application.uuid() => {
                     results[question.routed.index] = refused(reason::FOREIGN_MESSAGE);
                 }
-                Some(suspect) => results[question.routed.index] = applied(suspect.id),
+                Some(mapped) => results[question.routed.index] = applied(mapped.message),
                 None => rest.push(question),
             }
         }
@@ -192,6 +185,7 @@ impl Applier {
         };
         let row = Accepted {
             number: suspect.number.clone(),
+            application: suspect.application,
             message: suspect.id,
             attempt: callback.attempt,
             wamid_hash: question.hash,

@@ -29,6 +29,7 @@ impl Line {
     pub(super) async fn accepted(&self, flight: Flight<'_>, wamid: Wamid) -> (Outcome<Cargo>, Mood) {
         let row = Accepted {
             number: flight.admission.number.to_string(),
+            application: flight.subject.application.uuid(),
             message: flight.admission.message,
             attempt: flight.begun.attempt,
             wamid_hash: self.vault.wamid_hash(&flight.admission.number, wamid.as_str()),

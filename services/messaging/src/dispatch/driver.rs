@@ -22,6 +22,7 @@ use super::hints::{Fresh, Hinted};
 use super::pass::{self, Page, Passes};
 use super::rate::{Granted, Rate, Receipt};
 use super::scheduler::{Admission, LaneId, Limits, NumberId, Offer, Offered, Outcome, Scheduler};
+use crate::seldom::Seldom;
 use crate::status::queued;
 use crate::store::queue::Row;
 use crate::store::{DbError, owner, run};
@@ -71,6 +72,8 @@ pub(crate) struct Driver {
     tokens: HashMap<NumberId, i64>,
     /// For content that is kept until its message's turn.
     shelf: Shelf,
+    /// The database does not answer.
+    away: Arc<Seldom>,
 }
 
 /// What ended beside the driver.
@@ -127,6 +130,7 @@ impl Driver {
             releasing: HashMap::new(),
             tokens: HashMap::new(),
             shelf: Shelf::new(SHELF),
+            away: Arc::default(),
         }
     }
 
@@ -330,8 +334,8 @@ impl Driver {
                     Ok(rows) if self.scheduler.epoch(&page.number) == Some(page.epoch) => {
                         self.scanned(&page.number, page.epoch, rows, now);
                     }
-                    Ok(_) => {}
-                    Err(cause) => tracing::warn!(%cause, "A queue could not be scanned"),
+                    Err(cause) if self.away.again() => tracing::warn!(%cause, "A queue could not be scanned"),
+                    Ok(_) | Err(_) => {}
                 }
             }
             Chore::Rows(hinted, rows) => self.hinted(&hinted, rows, now),

@@ -7,6 +7,7 @@ use outeract_batch::{BatchConfig, Batcher, Flush, FlushError, Flusher};
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::PACE;
 use super::scheduler::NumberId;
 use crate::store::{DbError, intent as store, queue, run};
 
@@ -34,7 +35,12 @@ pub(crate) type Begun = store::Begun;
 pub(crate) type Loaded = Arc<queue::Load>;
 
 pub(crate) fn intents(begin: Begin) -> (Batcher<Begin>, Vec<Flusher<Begin>>) {
-    Batcher::new(BatchConfig::new("intent"), begin)
+    let config = BatchConfig {
+        flushers: 1,
+        pace: PACE,
+        ..BatchConfig::new("intent")
+    };
+    Batcher::new(config, begin)
 }
 
 pub(crate) fn loads(load: Load) -> (Batcher<Load>, Vec<Flusher<Load>>) {

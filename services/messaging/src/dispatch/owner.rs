@@ -16,6 +16,7 @@ use super::driver::Command;
 use super::scheduler::NumberId;
 use crate::config::Timing;
 use crate::projection::Projection;
+use crate::seldom::Seldom;
 use crate::store::owner::{self as store, Worker};
 use crate::store::{DbError, run};
 
@@ -77,6 +78,7 @@ impl Owner {
         let mut tick = tokio::time::interval(self.timing.ownership);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut changes = self.projection.changes();
+        let away = Seldom::default();
         loop {
             tokio::select! {
                 () = stop.soft().cancelled() => return,
@@ -91,7 +93,9 @@ impl Owner {
                 () = stop.soft().cancelled() => return,
                 looked = self.look() => looked,
             };
-            if let Err(cause) = looked {
+            if let Err(cause) = looked
+                && away.again()
+            {
                 tracing::warn!(%cause, "Ownership of numbers could not be checked");
             }
             if self.confirmed.elapsed() > self.timing.belief && self.announced {

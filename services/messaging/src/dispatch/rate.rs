@@ -1,7 +1,7 @@
 //! Tokens for a number's throughput.
 
 use std::collections::HashMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outeract_buckets::{Buckets, Grant, Take};
 
@@ -11,6 +11,8 @@ use super::scheduler::{NumberId, Want};
 #[derive(Debug, Clone)]
 pub(crate) struct Rate {
     buckets: Buckets,
+    /// What the grid begins with.
+    origin: Instant,
 }
 
 /// A number's answer.
@@ -34,12 +36,16 @@ pub(crate) struct Receipt {
 /// Of what Meta allows, a tenth is a burst, so that in no second more goes out than is allowed.
 const STEADY: f64 = 0.9;
 const BURST: u32 = 10;
+/// Numbers that ran out of tokens ask again at these times. With the least wait, less than it takes a bucket to fill.
+const GRID: Duration = Duration::from_millis(50);
+const SOONEST: Duration = Duration::from_millis(25);
 
 // === impl Rate ===
 
 impl Rate {
     pub(crate) fn new(buckets: Buckets) -> Self {
-        Self { buckets }
+        let origin = Instant::now();
+        Self { buckets, origin }
     }
 
     /// Takes tokens for several numbers in one round trip. Each comes with its throughput.
@@ -52,11 +58,21 @@ impl Rate {
             .map(|(((want, _), take), grant)| Granted {
                 number: want.number,
                 tokens: grant.granted,
-                more: (grant.granted < want.tokens)
-                    .then(|| now + grant.retry_after.max(std::time::Duration::from_millis(1))),
+                more: (grant.granted < want.tokens).then(|| self.more(&take, &grant, now)),
                 receipt: Receipt { take, grant },
             })
             .collect()
+    }
+
+    /// When to ask again: together with the other numbers, so that their intents share a statement.
+    fn more(&self, take: &Take, grant: &Grant, now: Instant) -> Instant {
+        let soonest = now + grant.retry_after.max(SOONEST);
+        // A number whose bucket holds a single token would lose what comes in while it waits for the others.
+        if take.burst == 1 {
+            return soonest;
+        }
+        let beyond = soonest.duration_since(self.origin).as_nanos() % GRID.as_nanos();
+        soonest + GRID.saturating_sub(Duration::from_nanos(beyond as u64))
     }
 
     /// Gives back what was not needed.

@@ -1,6 +1,7 @@
 //! Recording what became of calls, many at a time, and telling whoever wants to know.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use outeract_batch::{BatchConfig, Batcher, Flush, FlushError, Flusher, SubmitError};
@@ -12,8 +13,10 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::PACE;
 use crate::events::{self, Subject};
 use crate::forward::{Forwarder, Told, adopted_events};
+use crate::seldom::Seldom;
 use crate::status::told;
 use crate::store::record::{self as store, Accepted, Missed, Retry};
 use crate::store::{DbError, apply, run};
@@ -56,6 +59,7 @@ pub(crate) enum Noted {
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
     batcher: Batcher<Record>,
+    away: Arc<Seldom>,
 }
 
 /// Writes notes.
@@ -74,8 +78,14 @@ const PAUSE_MOST: Duration = Duration::from_secs(2);
 impl Recorder {
     /// A recorder, and its flushers to spawn.
     pub(crate) fn new(record: Record) -> (Self, Vec<Flusher<Record>>) {
-        let (batcher, flushers) = Batcher::new(BatchConfig::new("record"), record);
-        (Self { batcher }, flushers)
+        let config = BatchConfig {
+            flushers: 1,
+            pace: PACE,
+            ..BatchConfig::new("record")
+        };
+        let (batcher, flushers) = Batcher::new(config, record);
+        let away = Arc::default();
+        (Self { batcher, away }, flushers)
     }
 
     /// Records a note, however long that takes: what became of a call is known here and nowhere else.
@@ -90,7 +100,9 @@ impl Recorder {
                 }
                 // It is safe to write it again, whether it was written or not.
                 Err(cause) => {
-                    tracing::warn!(message.id = %note.subject.message, %cause, "An outcome could not be recorded yet");
+                    if self.away.again() {
+                        tracing::warn!(message.id = %note.subject.message, %cause, "An outcome could not be recorded yet");
+                    }
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MOST);
                 }
@@ -174,11 +186,12 @@ impl Record {
         if left.is_empty() {
             return Ok(());
         }
-        let mut hashes = Vec::with_capacity(left.len());
+        let mut hashes = Vec::new();
         let rows = rows(round, &left, written.notes);
-        for noted in run!(self.db, "record.accepted", |conn| store::accepted(conn, &rows))? {
-            if let Some(index) = left.remove(&noted.message) {
-                hashes.push(written.accept(index, noted.at, Step::Accepted));
+        for ended in run!(self.db, "record.accepted", |conn| store::accepted(conn, &rows))? {
+            if let Some(index) = left.remove(&ended.message) {
+                let hash = written.accept(index, ended.at, Step::Accepted);
+                hashes.extend(ended.orphans.then_some(hash));
             }
         }
         // The others have ended before, and this statement sees how.
@@ -199,7 +212,8 @@ impl Record {
                 metrics::counter!("messaging_duplicates_total").increment(1);
             }
         }
-        // The acceptances are committed: whoever keeps a status of one from now on finds it, and what was kept before is found here.
+        // The acceptances are committed: whoever keeps a status from now on finds them, and what was kept before is found here. What was kept between the
+        // statement's snapshot and its commit is found by the sweep.
         let asked: Vec<_> = hashes.iter().map(<[u8; 16]>::as_slice).collect();
         if !asked.is_empty() {
             let orphans = run!(self.db, "orphan.adopted", |conn| apply::adopted(conn, &asked))?;

@@ -1,7 +1,5 @@
 //! What the fast path lost: rows of the outbox that have waited for too long, and kept statuses whose message has become known.
 
-use std::sync::Arc;
-
 use outeract_domain::{ApplicationId, ConnectionId, EventId, Wamid};
 use outeract_events::Step;
 use outeract_proto::tracking::internal::v1::tracking_internal_service_client::TrackingInternalServiceClient;
@@ -16,6 +14,7 @@ use crate::config::Timing;
 use crate::events::{self, Subject};
 use crate::problem;
 use crate::projection::Projection;
+use crate::seldom::Seldom;
 use crate::store::outbox::{Key, Pending, kind};
 use crate::store::{DbError, apply, outbox, run, upkeep};
 use crate::vault::{Unreadable, Vault};
@@ -28,6 +27,8 @@ pub(crate) struct Sweeper {
     pub projection: Projection,
     pub client: TrackingInternalServiceClient<Channel>,
     pub worker: Uuid,
+    /// How far the kept statuses were looked through.
+    pub cursor: (Vec<u8>, Uuid),
 }
 
 /// A sweep came to an end early; the next goes on.
@@ -40,11 +41,14 @@ enum SweepError {
 }
 
 const PAGE: i64 = 256;
+/// Pages of kept statuses that one sweep looks at: most belong to messages that others sent, and wait until they expire.
+const PAGES: usize = 8;
 
 /// Sweeps until the process stops; one process at a time does.
-pub(crate) async fn sweep(sweeper: Arc<Sweeper>, timing: Timing, stop: Stop) {
+pub(crate) async fn sweep(mut sweeper: Sweeper, timing: Timing, stop: Stop) {
     let mut tick = tokio::time::interval(timing.overdue / 2);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let away = Seldom::default();
     loop {
         tokio::select! {
             () = stop.soft().cancelled() => return,
@@ -54,7 +58,9 @@ pub(crate) async fn sweep(sweeper: Arc<Sweeper>, timing: Timing, stop: Stop) {
             () = stop.soft().cancelled() => return,
             swept = sweeper.sweep(timing) => swept,
         };
-        if let Err(cause) = swept {
+        if let Err(cause) = swept
+            && away.again()
+        {
             tracing::warn!(%cause, "The outbox could not be swept");
         }
     }
@@ -63,7 +69,7 @@ pub(crate) async fn sweep(sweeper: Arc<Sweeper>, timing: Timing, stop: Stop) {
 // === impl Sweeper ===
 
 impl Sweeper {
-    async fn sweep(&self, timing: Timing) -> Result<(), SweepError> {
+    async fn sweep(&mut self, timing: Timing) -> Result<(), SweepError> {
         let lease = timing.overdue.as_secs_f64() * 2.0;
         if !run!(self.db, "outbox.lease", |conn| upkeep::lease(
             conn,
@@ -103,20 +109,21 @@ impl Sweeper {
         }
     }
 
-    async fn sweep_orphans(&self) -> Result<(), SweepError> {
-        let mut after = (Vec::new(), Uuid::nil());
-        loop {
+    async fn sweep_orphans(&mut self) -> Result<(), SweepError> {
+        for _ in 0..PAGES {
             let (adopted, last) = run!(self.db, "orphan.adopted_after", |conn| apply::adopted_after(
                 conn,
-                (&after.0, after.1),
+                (&self.cursor.0, self.cursor.1),
                 PAGE
             ))?;
             self.send(adopted_events(&self.vault, &adopted)).await?;
-            match last {
-                Some(last) => after = last,
-                None => return Ok(()),
+            let ended = last.is_none();
+            self.cursor = last.unwrap_or_default();
+            if ended {
+                break;
             }
         }
+        Ok(())
     }
 
     async fn send(&self, told: Vec<Told>) -> Result<(), SweepError> {

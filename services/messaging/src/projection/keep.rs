@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Projection, TakeOverError};
 use crate::config::Timing;
+use crate::seldom::Seldom;
 
 /// Pulls all connections from the connection service, one pull at a time.
 #[derive(Debug)]
@@ -84,6 +85,7 @@ pub(crate) async fn keep(keeper: std::sync::Arc<Keeper>, timing: Timing, stop: S
     let mut refresh = tokio::time::interval(timing.refresh);
     refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut next_pull = Instant::now();
+    let (unread, unpulled) = (Seldom::default(), Seldom::default());
     loop {
         tokio::select! {
             () = stop.soft().cancelled() => return,
@@ -91,12 +93,15 @@ pub(crate) async fn keep(keeper: std::sync::Arc<Keeper>, timing: Timing, stop: S
         }
         match keeper.projection.refresh(since).await {
             Ok(now) => since = now - OVERLAP,
-            Err(cause) => tracing::warn!(%cause, "Connections could not be read"),
+            Err(cause) if unread.again() => tracing::warn!(%cause, "Connections could not be read"),
+            Err(_) => {}
         }
         if Instant::now() >= next_pull {
             next_pull = Instant::now() + timing.pull;
             if let Err(cause) = keeper.pull().await {
-                tracing::warn!(%cause, "Connections could not be pulled");
+                if unpulled.again() {
+                    tracing::warn!(%cause, "Connections could not be pulled");
+                }
                 next_pull = Instant::now() + timing.pull.min(AGAIN);
             }
         }

@@ -96,8 +96,9 @@ pub(crate) async fn adopted(conn: &mut PgConnection, hashes: &[&[u8]]) -> sqlx::
         SELECT o.hash, o.id, o.application_id AS application, o.connection_id AS connection, o.received_at, o.sealed, w.message_id AS message
         FROM unnest($1::bytea[]) AS asked (hash)
         CROSS JOIN LATERAL (SELECT * FROM messaging.orphan_status o WHERE o.hash = asked.hash ORDER BY o.id LIMIT 100) o
-        CROSS JOIN LATERAL (SELECT w.message_id FROM messaging.wamid w WHERE w.hash = o.hash LIMIT 1) w
-        CROSS JOIN LATERAL (SELECT FROM messaging.message m WHERE m.id = w.message_id AND m.application_id = o.application_id LIMIT 1) m
+        CROSS JOIN LATERAL (
+            SELECT w.message_id FROM messaging.wamid w WHERE w.hash = o.hash AND w.application_id = o.application_id LIMIT 1
+        ) w
         "#,
         hashes as _,
     )
@@ -116,9 +117,7 @@ pub(crate) async fn adopted_after(
         SELECT o.hash, o.id, o.application_id, o.connection_id, o.received_at, o.sealed, w.message_id AS "message_id?"
         FROM (SELECT * FROM messaging.orphan_status o WHERE (o.hash, o.id) > ($1, $2) ORDER BY o.hash, o.id LIMIT $3) o
         LEFT JOIN LATERAL (
-            SELECT w.message_id FROM messaging.wamid w
-            CROSS JOIN LATERAL (SELECT FROM messaging.message m WHERE m.id = w.message_id AND m.application_id = o.application_id LIMIT 1) m
-            WHERE w.hash = o.hash LIMIT 1
+            SELECT w.message_id FROM messaging.wamid w WHERE w.hash = o.hash AND w.application_id = o.application_id LIMIT 1
         ) w ON true
         ORDER BY o.hash, o.id
         "#,

@@ -33,11 +33,17 @@ pub(crate) struct Suspect {
     pub application: Uuid,
     pub connection: Uuid,
     pub number: String,
-    pub state: i16,
     /// The highest attempt that was begun.
     pub attempt: i32,
-    /// The wamid asked about is known to be this message's.
-    pub mapped: bool,
+}
+
+/// What a wamid means.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mapped {
+    /// Where the question stood among the others.
+    pub ordinal: i64,
+    pub message: Uuid,
+    pub application: Uuid,
 }
 
 /// How a message ended.
@@ -56,9 +62,10 @@ pub(crate) async fn ended(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result
     sqlx::query_as!(
         Ended,
         r#"
-        SELECT m.id, m.application_id AS application, m.state, m.wamid_sealed, m.meta_code, m.reason
+        SELECT m.id, m.application_id AS application, e.state, e.wamid_sealed, e.meta_code, e.reason
         FROM unnest($1::uuid[]) AS asked (id)
-        CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.id AND m.state IN (3, 5, 6, 7) LIMIT 1) m
+        CROSS JOIN LATERAL (SELECT * FROM messaging.ending e WHERE e.message_id = asked.id LIMIT 1) e
+        CROSS JOIN LATERAL (SELECT m.id, m.application_id FROM messaging.message m WHERE m.id = asked.id LIMIT 1) m
         "#,
         ids,
     )
@@ -71,14 +78,14 @@ pub(crate) async fn get(conn: &mut PgConnection, application: Uuid, id: Uuid) ->
     sqlx::query_as!(
         Message,
         r#"
-        SELECT m.id, m.application_id AS application, m.connection_id AS connection, m.sealed, coalesce(q.state, m.state) AS "state!", coalesce(q.held, false) AS "held!",
-               coalesce(q.attempt, m.attempt) AS "attempt!", m.duplicates, m.wamid_sealed,
-               CASE WHEN q.message_id IS NULL THEN m.meta_code ELSE q.meta_code END AS meta_code,
-               CASE WHEN q.message_id IS NULL THEN m.reason ELSE q.reason END AS reason,
+        SELECT m.id, m.application_id AS application, m.connection_id AS connection, m.sealed, coalesce(q.state, e.state) AS "state!",
+               coalesce(q.held, false) AS "held!", coalesce(q.attempt, e.attempt) AS "attempt!", coalesce(e.duplicates, 0::smallint) AS "duplicates!",
+               e.wamid_sealed AS "wamid_sealed?", coalesce(q.meta_code, e.meta_code) AS meta_code, coalesce(q.reason, e.reason) AS reason,
                CASE WHEN q.state = 1 AND NOT q.held AND q.ready_at > messaging.now_() THEN q.ready_at END AS next_attempt_at,
-               m.created_at, coalesce(q.updated_at, m.updated_at) AS "updated_at!"
+               m.created_at, coalesce(q.updated_at, e.updated_at) AS "updated_at!"
         FROM messaging.message m
-        LEFT JOIN LATERAL (SELECT * FROM messaging.queue q WHERE q.phone_number_id = m.phone_number_id AND q.message_id = m.id LIMIT 1) q ON true
+        LEFT JOIN LATERAL (SELECT * FROM messaging.ending e WHERE e.message_id = $2 LIMIT 1) e ON true
+        LEFT JOIN LATERAL (SELECT * FROM messaging.queue q WHERE q.phone_number_id = m.phone_number_id AND q.message_id = $2 LIMIT 1) q ON true
         WHERE m.id = $2 AND m.application_id = $1
         "#,
         application,
@@ -88,40 +95,38 @@ pub(crate) async fn get(conn: &mut PgConnection, application: Uuid, id: Uuid) ->
     .await
 }
 
-/// The messages with these ids, and whether each is known to carry the wamid with the hash beside it.
-pub(crate) async fn by_id(conn: &mut PgConnection, asked: &[(i64, Uuid, &[u8])]) -> sqlx::Result<Vec<Suspect>> {
-    let ordinals: Vec<_> = asked.iter().map(|(ordinal, _, _)| *ordinal).collect();
-    let ids: Vec<_> = asked.iter().map(|(_, id, _)| *id).collect();
-    let hashes: Vec<_> = asked.iter().map(|(_, _, hash)| *hash).collect();
+/// The messages with these ids.
+pub(crate) async fn by_id(conn: &mut PgConnection, asked: &[(i64, Uuid)]) -> sqlx::Result<Vec<Suspect>> {
+    let ordinals: Vec<_> = asked.iter().map(|(ordinal, _)| *ordinal).collect();
+    let ids: Vec<_> = asked.iter().map(|(_, id)| *id).collect();
     sqlx::query_as!(
         Suspect,
         r#"
         SELECT asked.ordinal AS "ordinal!", m.id, m.application_id AS application, m.connection_id AS connection, m.phone_number_id AS number,
-               coalesce(q.state, m.state) AS "state!", coalesce(q.attempt, m.attempt) AS "attempt!",
-               EXISTS (SELECT FROM messaging.wamid w WHERE w.hash = asked.hash AND w.message_id = m.id) AS "mapped!"
-        FROM unnest($1::bigint[], $2::uuid[], $3::bytea[]) AS asked (ordinal, id, hash)
+               coalesce(q.attempt, e.attempt) AS "attempt!"
+        FROM unnest($1::bigint[], $2::uuid[]) AS asked (ordinal, id)
         CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.id LIMIT 1) m
-        LEFT JOIN LATERAL (SELECT q.state, q.attempt FROM messaging.queue q WHERE q.phone_number_id = m.phone_number_id AND q.message_id = m.id LIMIT 1) q ON true
+        LEFT JOIN LATERAL (SELECT q.attempt FROM messaging.queue q WHERE q.phone_number_id = m.phone_number_id AND q.message_id = asked.id LIMIT 1) q ON true
+        LEFT JOIN LATERAL (SELECT e.attempt FROM messaging.ending e WHERE e.message_id = asked.id LIMIT 1) e ON true
+        WHERE coalesce(q.attempt, e.attempt) IS NOT NULL
         "#,
         &ordinals,
         &ids,
-        hashes as _,
     )
     .fetch_all(conn)
     .await
 }
 
 /// The messages that carry the wamids with these hashes.
-pub(crate) async fn by_wamid(conn: &mut PgConnection, asked: &[(i64, &[u8])]) -> sqlx::Result<Vec<Suspect>> {
+pub(crate) async fn by_wamid(conn: &mut PgConnection, asked: &[(i64, &[u8])]) -> sqlx::Result<Vec<Mapped>> {
     let ordinals: Vec<_> = asked.iter().map(|(ordinal, _)| *ordinal).collect();
     let hashes: Vec<_> = asked.iter().map(|(_, hash)| *hash).collect();
     sqlx::query_as!(
-        Suspect,
+        Mapped,
         r#"
-        SELECT asked.ordinal AS "ordinal!", m.id, m.application_id AS application, m.connection_id AS connection, m.phone_number_id AS number, m.state, m.attempt, true AS "mapped!"
+        SELECT asked.ordinal AS "ordinal!", w.message_id AS message, w.application_id AS application
         FROM unnest($1::bigint[], $2::bytea[]) AS asked (ordinal, hash)
-        CROSS JOIN LATERAL (SELECT w.message_id FROM messaging.wamid w WHERE w.hash = asked.hash LIMIT 1) w
-        CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = w.message_id LIMIT 1) m
+        CROSS JOIN LATERAL (SELECT w.message_id, w.application_id FROM messaging.wamid w WHERE w.hash = asked.hash LIMIT 1) w
         "#,
         &ordinals,
         hashes as _,

@@ -70,13 +70,14 @@ pub(crate) async fn overdue(
         Pending,
         r#"
         SELECT o.message_id AS message, o.kind, o.attempt, o.at, o.detail, m.application_id AS application, m.connection_id AS connection, m.contact_id AS contact,
-               m.created_at, m.sealed, m.wamid_sealed, coalesce(a.meta_code, m.meta_code) AS meta_code, coalesce(a.reason, m.reason) AS reason
+               m.created_at, m.sealed, e.wamid_sealed AS "wamid_sealed?", coalesce(a.meta_code, e.meta_code) AS meta_code, coalesce(a.reason, e.reason) AS reason
         FROM (
             SELECT * FROM messaging.outbox o
             WHERE (o.message_id, o.kind, o.attempt) > ($1, $2::smallint, $3::integer) AND o.at < (SELECT messaging.now_()) - make_interval(secs => $4)
             ORDER BY o.message_id, o.kind, o.attempt LIMIT $5
         ) o
         CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = o.message_id LIMIT 1) m
+        LEFT JOIN LATERAL (SELECT * FROM messaging.ending e WHERE e.message_id = o.message_id LIMIT 1) e ON true
         LEFT JOIN LATERAL (SELECT a.meta_code, a.reason FROM messaging.attempt a WHERE a.message_id = o.message_id AND a.attempt = o.attempt LIMIT 1) a ON true
         ORDER BY o.message_id, o.kind, o.attempt
         "#,

@@ -1,6 +1,6 @@
 //! Recording what became of a call (design rules 3 to 5). Each statement may run twice: the second time it changes nothing.
 //!
-//! Every statement takes the queue row before the message row.
+//! Who deletes the queue row writes the ending, in the same statement: a message has one or the other.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -10,6 +10,7 @@ use uuid::Uuid;
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
     pub number: String,
+    pub application: Uuid,
     pub message: Uuid,
     pub attempt: i32,
     pub wamid_hash: [u8; 16],
@@ -46,6 +47,15 @@ pub(crate) struct Noted {
     pub at: OffsetDateTime,
 }
 
+/// An acceptance that ended a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub message: Uuid,
+    pub at: OffsetDateTime,
+    /// Statuses are kept of messages that were not known, perhaps of this one.
+    pub orphans: bool,
+}
+
 /// What was recorded late, about a message that had ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Late {
@@ -59,29 +69,29 @@ const OUTCOME_MISSED: i16 = 2;
 const OUTCOME_UNKNOWN: i16 = 3;
 
 /// Ends messages that stand in the queue as ACCEPTED, whatever their state there, and gives those it ended. The others have ended before: see [`accepted_late`].
-pub(crate) async fn accepted(conn: &mut PgConnection, items: &[Accepted]) -> sqlx::Result<Vec<Noted>> {
+pub(crate) async fn accepted(conn: &mut PgConnection, items: &[Accepted]) -> sqlx::Result<Vec<Ended>> {
     let numbers: Vec<_> = items.iter().map(|item| item.number.as_str()).collect();
     let messages: Vec<_> = items.iter().map(|item| item.message).collect();
     let attempts: Vec<_> = items.iter().map(|item| item.attempt).collect();
     let hashes: Vec<_> = items.iter().map(|item| item.wamid_hash.as_slice()).collect();
     let sealed: Vec<_> = items.iter().map(|item| item.wamid_sealed.as_slice()).collect();
+    let applications: Vec<_> = items.iter().map(|item| item.application).collect();
     sqlx::query_as!(
-        Noted,
+        Ended,
         r#"
         WITH clock AS MATERIALIZED (
             SELECT messaging.now_() AS now
         ), gone AS (
             DELETE FROM messaging.queue q
-            USING unnest($1::text[], $2::uuid[], $3::integer[], $4::bytea[], $5::bytea[]) AS item (number, message, attempt, hash, sealed)
+            USING unnest($1::text[], $2::uuid[], $3::integer[], $4::bytea[], $5::bytea[], $7::uuid[]) AS item (number, message, attempt, hash, sealed, application)
             WHERE q.phone_number_id = item.number AND q.message_id = item.message AND q.attempt >= item.attempt
-            RETURNING q.message_id, q.attempt AS attempts, item.attempt, item.hash, item.sealed
+            RETURNING q.message_id, q.attempt AS attempts, item.attempt, item.hash, item.sealed, item.application
         ), ended AS (
-            UPDATE messaging.message m
-            SET state = 3, attempt = gone.attempts, updated_at = clock.now, meta_code = NULL, reason = NULL, wamid_hash = gone.hash, wamid_sealed = gone.sealed
-            FROM gone CROSS JOIN clock WHERE m.id = gone.message_id
+            INSERT INTO messaging.ending (message_id, updated_at, attempt, state, duplicates, wamid_hash, wamid_sealed)
+            SELECT message_id, now, attempts, 3, 0, hash, sealed FROM gone CROSS JOIN clock
         ), mapped AS (
-            INSERT INTO messaging.wamid (hash, message_id, attempt)
-            SELECT hash, message_id, attempt FROM gone ORDER BY hash
+            INSERT INTO messaging.wamid (hash, message_id, application_id, attempt)
+            SELECT hash, message_id, application, attempt FROM gone ORDER BY hash
             ON CONFLICT (hash) DO NOTHING
         ), tried AS (
             INSERT INTO messaging.attempt (message_id, attempt, at, outcome)
@@ -92,7 +102,7 @@ pub(crate) async fn accepted(conn: &mut PgConnection, items: &[Accepted]) -> sql
             SELECT message_id, now, attempt, 2 FROM gone CROSS JOIN clock
             ON CONFLICT (message_id, kind, attempt) DO NOTHING
         )
-        SELECT message_id AS message, now AS "at!" FROM gone CROSS JOIN clock
+        SELECT message_id AS message, now AS "at!", EXISTS (SELECT FROM messaging.orphan_status) AS "orphans!" FROM gone CROSS JOIN clock
         "#,
         numbers as _,
         &messages,
@@ -100,6 +110,7 @@ pub(crate) async fn accepted(conn: &mut PgConnection, items: &[Accepted]) -> sql
         hashes as _,
         sealed as _,
         OUTCOME_ACCEPTED,
+        &applications,
     )
     .fetch_all(conn)
     .await
@@ -115,20 +126,20 @@ pub(crate) async fn accepted_late(conn: &mut PgConnection, item: &Accepted) -> s
         WITH clock AS MATERIALIZED (
             SELECT messaging.now_() AS now
         ), mapped AS (
-            INSERT INTO messaging.wamid (hash, message_id, attempt)
-            SELECT $3, m.id, $2 FROM messaging.message m WHERE m.id = $1 AND m.attempt >= $2
+            INSERT INTO messaging.wamid (hash, message_id, application_id, attempt)
+            SELECT $3, e.message_id, $5, $2 FROM messaging.ending e WHERE e.message_id = $1 AND e.attempt >= $2
             ON CONFLICT (hash) DO NOTHING
             RETURNING hash
         ), ended AS (
-            UPDATE messaging.message m
-            SET state = 3, duplicates = m.duplicates + (m.state = 3)::integer, updated_at = clock.now, meta_code = NULL, reason = NULL,
-                wamid_hash = coalesce(m.wamid_hash, $3), wamid_sealed = coalesce(m.wamid_sealed, $4)
+            UPDATE messaging.ending e
+            SET state = 3, duplicates = e.duplicates + (e.state = 3)::integer, updated_at = clock.now, meta_code = NULL, reason = NULL,
+                wamid_hash = coalesce(e.wamid_hash, $3), wamid_sealed = coalesce(e.wamid_sealed, $4)
             FROM clock CROSS JOIN mapped
-            WHERE m.id = $1
-            RETURNING m.id, m.wamid_hash <> $3 AS duplicate
+            WHERE e.message_id = $1
+            RETURNING e.message_id, e.wamid_hash <> $3 AS duplicate
         ), told AS (
             INSERT INTO messaging.outbox (message_id, at, attempt, kind, detail)
-            SELECT id, now, $2, CASE WHEN duplicate THEN 5 ELSE 2 END, CASE WHEN duplicate THEN $4 END FROM ended CROSS JOIN clock
+            SELECT message_id, now, $2, CASE WHEN duplicate THEN 5 ELSE 2 END, CASE WHEN duplicate THEN $4 END FROM ended CROSS JOIN clock
             ON CONFLICT (message_id, kind, attempt) DO NOTHING
         )
         SELECT now AS "at!", duplicate AS "duplicate!" FROM ended CROSS JOIN clock
@@ -137,6 +148,7 @@ pub(crate) async fn accepted_late(conn: &mut PgConnection, item: &Accepted) -> s
         item.attempt,
         item.wamid_hash.as_slice(),
         item.wamid_sealed,
+        item.application,
     )
     .fetch_optional(conn)
     .await
@@ -182,8 +194,8 @@ pub(crate) async fn failed(conn: &mut PgConnection, items: &[Missed]) -> sqlx::R
             WHERE q.phone_number_id = item.number AND q.message_id = item.message AND q.attempt = item.attempt AND q.state IN (2, 4) AND q.unsettled = 0
             RETURNING q.message_id, item.attempt, item.reason, item.code, item.status, item.trace
         ), ended AS (
-            UPDATE messaging.message m SET state = 5, attempt = gone.attempt, updated_at = clock.now, meta_code = gone.code, reason = gone.reason
-            FROM gone CROSS JOIN clock WHERE m.id = gone.message_id
+            INSERT INTO messaging.ending (message_id, updated_at, attempt, state, duplicates, meta_code, reason)
+            SELECT message_id, now, attempt, 5, 0, code, reason FROM gone CROSS JOIN clock
         ), tried AS (
             INSERT INTO messaging.attempt (message_id, attempt, at, outcome, http_status, meta_code, reason, fbtrace)
             SELECT message_id, attempt, now, $8::smallint, status, code, reason, trace FROM gone CROSS JOIN clock

@@ -71,8 +71,8 @@ pub(crate) async fn fail(conn: &mut PgConnection, items: &[Unsettled], patience:
               AND greatest(q.intent_at, quiet.healthy_since) <= quiet.now - make_interval(secs => $4)
             RETURNING q.message_id, q.attempt, quiet.now
         ), ended AS (
-            UPDATE messaging.message m SET state = 5, attempt = gone.attempt, updated_at = gone.now, meta_code = NULL, reason = $5
-            FROM gone WHERE m.id = gone.message_id
+            INSERT INTO messaging.ending (message_id, updated_at, attempt, state, duplicates, reason)
+            SELECT message_id, now, attempt, 5, 0, $5 FROM gone
         ), told AS (
             INSERT INTO messaging.outbox (message_id, at, attempt, kind)
             SELECT message_id, now, attempt, 3 FROM gone

@@ -120,13 +120,14 @@ impl World {
             .expect("a row or none")
     }
 
-    /// State, attempt and duplicates of the message row.
+    /// State, attempt and duplicates at the end; QUEUED and zeros while there is none.
     pub(super) async fn ended(&self, message: Uuid) -> (i16, i32, i16) {
-        sqlx::query_as("SELECT state, attempt, duplicates FROM messaging.message WHERE id = $1")
+        sqlx::query_as("SELECT state, attempt, duplicates FROM messaging.ending WHERE message_id = $1")
             .bind(message)
-            .fetch_one(self.database.admin())
+            .fetch_optional(self.database.admin())
             .await
-            .expect("a row")
+            .expect("a row or none")
+            .unwrap_or((QUEUED, 0, 0))
     }
 
     /// Kinds and attempts of the events that wait.
@@ -160,6 +161,7 @@ pub(super) fn new_id() -> Uuid {
 pub(super) fn acceptance(message: Uuid, attempt: i32, wamid: u8) -> Accepted {
     Accepted {
         number: NUMBER.to_owned(),
+        application: APPLICATION,
         message,
         attempt,
         wamid_hash: [wamid; 16],

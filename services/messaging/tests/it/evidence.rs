@@ -65,7 +65,7 @@ async fn a_status_may_come_before_the_answer() {
             );
         }
     }
-    let duplicates: i64 = sqlx::query_scalar("SELECT coalesce(sum(duplicates), 0)::bigint FROM messaging.message")
+    let duplicates: i64 = sqlx::query_scalar("SELECT coalesce(sum(duplicates), 0)::bigint FROM messaging.ending")
         .fetch_one(suite.database.admin())
         .await
         .expect("a sum");
@@ -156,8 +156,8 @@ async fn a_kept_status_that_everybody_missed_is_found_by_the_sweep() {
         .into_inner();
     let accepted = suite.ledger().await.remove(0);
     // As if the process had died between recording the acceptance and looking for statuses that were kept before.
-    let mapping: (Vec<u8>, Uuid, i32) =
-        sqlx::query_as("DELETE FROM messaging.wamid RETURNING hash, message_id, attempt")
+    let mapping: (Vec<u8>, Uuid, Uuid, i32) =
+        sqlx::query_as("DELETE FROM messaging.wamid RETURNING hash, message_id, application_id, attempt")
             .fetch_one(suite.database.admin())
             .await
             .expect("a row");
@@ -169,10 +169,11 @@ async fn a_kept_status_that_everybody_missed_is_found_by_the_sweep() {
         suite.status(&instance, number, status).await.outcome(),
         ItemOutcome::Orphaned
     );
-    sqlx::query("INSERT INTO messaging.wamid VALUES ($1, $2, $3)")
+    sqlx::query("INSERT INTO messaging.wamid VALUES ($1, $2, $3, $4)")
         .bind(mapping.0)
         .bind(mapping.1)
         .bind(mapping.2)
+        .bind(mapping.3)
         .execute(suite.database.admin())
         .await
         .expect("back");

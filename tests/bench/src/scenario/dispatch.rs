@@ -144,7 +144,9 @@ async fn store(clients: &Arc<Clients>, count: u64) -> Result<()> {
 }
 
 async fn queued(stage: &Stage) -> Result<i64> {
-    Ok(sqlx::query_scalar("SELECT count(*) FROM messaging.queue")
-        .fetch_one(&stage.pool)
-        .await?)
+    Ok(
+        sqlx::query_scalar("SELECT count(*) FROM messaging.queue WHERE phone_number_id <> ''")
+            .fetch_one(&stage.pool)
+            .await?,
+    )
 }

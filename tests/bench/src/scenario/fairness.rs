@@ -91,7 +91,7 @@ async fn quiet_number(tenant: &Arc<Tenant>, run: &str) -> Result<Measured> {
 
 async fn emptied(stage: &Stage) -> Result<()> {
     loop {
-        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM messaging.queue")
+        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM messaging.queue WHERE phone_number_id <> ''")
             .fetch_one(&stage.pool)
             .await?;
         if left == 0 {

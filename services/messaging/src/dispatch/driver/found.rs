@@ -44,7 +44,11 @@ impl Driver {
 
     pub(super) fn hinted(&mut self, hinted: &[Hinted], rows: Result<Vec<Row>, DbError>, now: Instant) {
         let rows = rows
-            .inspect_err(|cause| tracing::warn!(%cause, "Hints could not be looked up"))
+            .inspect_err(|cause| {
+                if self.away.again() {
+                    tracing::warn!(%cause, "Hints could not be looked up");
+                }
+            })
             .unwrap_or_default();
         let mut rows: HashMap<Uuid, Row> = rows.into_iter().map(|row| (row.message, row)).collect();
         let mut gone = Vec::new();
@@ -162,6 +166,7 @@ impl Driver {
             return;
         }
         let db = self.parts.db.clone();
+        let away = Arc::clone(&self.away);
         let patience = time::Duration::try_from(self.parts.unknown_after).unwrap_or(time::Duration::MAX);
         self.chores.spawn(async move {
             let settled = async {
@@ -179,7 +184,8 @@ impl Driver {
                         .increment((moved.len() - resent) as u64);
                     metrics::counter!("messaging_settled_total", "policy" => "fail").increment(failed.len() as u64);
                 }
-                Err(cause) => tracing::warn!(%cause, "Unknown outcomes could not be settled"),
+                Err(cause) if away.again() => tracing::warn!(%cause, "Unknown outcomes could not be settled"),
+                Err(_) => {}
             }
             Chore::Settled
         });

@@ -89,7 +89,7 @@ async fn recording_an_acceptance_again_changes_nothing_and_a_second_one_is_count
     assert!(late(&mut conn, 2, 2).await.is_none());
     assert_eq!(world.ended(message).await, (ACCEPTED, 2, 1));
     assert_eq!(world.outbox(message).await, [(1, 0), (2, 1), (5, 2)]);
-    let first: Vec<u8> = sqlx::query_scalar("SELECT wamid_sealed FROM messaging.message WHERE id = $1")
+    let first: Vec<u8> = sqlx::query_scalar("SELECT wamid_sealed FROM messaging.ending WHERE message_id = $1")
         .bind(message)
         .fetch_one(world.database.admin())
         .await
