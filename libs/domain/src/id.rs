@@ -107,6 +107,11 @@ id!(
     "pu"
 );
 id!(
+    /// A file that messages carry.
+    FileId,
+    "file"
+);
+id!(
     /// A webhook as it was received.
     WebhookId,
     "wh"

@@ -6,11 +6,13 @@ mod delivery;
 pub mod event_id;
 mod id;
 mod phone;
+mod recipient;
 mod state;
 
 pub use callback::{Callback, InvalidCallback};
 pub use content::{Content, Text, Violation};
 pub use delivery::{Delivery, DeliveryState, DeliveryStatus};
-pub use id::{ApplicationId, ConnectionId, ContactId, EventId, InvalidId, KeyId, WebhookId};
+pub use id::{ApplicationId, ConnectionId, ContactId, EventId, FileId, InvalidId, KeyId, WebhookId};
 pub use phone::{E164, InvalidNumber, PhoneNumberId, WabaId, Wamid};
-pub use state::{OnUnknown, Submission, UnknownCode};
+pub use recipient::{InvalidRecipient, Recipient, UserId};
+pub use state::{OnUnknown, Priority, Submission, UnknownCode};

@@ -30,6 +30,18 @@ pub enum OnUnknown {
     Fail = 3,
 }
 
+/// Which messages of a number go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(i16)]
+pub enum Priority {
+    /// Before everything else: one-time codes.
+    Urgent = 1,
+    /// Conversations.
+    Normal = 2,
+    /// Campaigns.
+    Bulk = 3,
+}
+
 /// A stored number that means nothing to this version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{code} is no {what}")]
@@ -98,6 +110,28 @@ impl TryFrom<i16> for OnUnknown {
     }
 }
 
+// === impl Priority ===
+
+impl Priority {
+    /// The number in tables and messages.
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+}
+
+impl TryFrom<i16> for Priority {
+    type Error = UnknownCode;
+
+    fn try_from(code: i16) -> Result<Self, UnknownCode> {
+        Ok(match code {
+            1 => Self::Urgent,
+            2 => Self::Normal,
+            3 => Self::Bulk,
+            _ => return Err(UnknownCode { what: "priority", code }),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +143,7 @@ mod tests {
         }
         for code in 1..=3 {
             assert_eq!(OnUnknown::try_from(code).map(OnUnknown::code), Ok(code));
+            assert_eq!(Priority::try_from(code).map(Priority::code), Ok(code));
         }
         assert!(
             Submission::try_from(0).is_err() && Submission::try_from(8).is_err() && OnUnknown::try_from(0).is_err()

@@ -19,7 +19,7 @@ pub fn to_proto(content: &Content) -> MessageContent {
 pub fn from_proto(content: Option<MessageContent>) -> Result<Content, Violation> {
     match content.and_then(|content| content.kind) {
         Some(Kind::Text(text)) => Text::new(text.body, text.preview_url, "text.body").map(Content::Text),
-        None => Err(Violation::new(
+        Some(_) | None => Err(Violation::new(
             "kind",
             "exactly one kind of content that this version knows must be set",
         )),

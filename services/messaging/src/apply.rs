@@ -101,7 +101,8 @@ impl Applier {
                     connection,
                     item,
                 }),
-                None => sorted.results[index] = refused(reason::MALFORMED),
+                // Nothing acts on these yet.
+                Some(Kind::Account(_)) | None => sorted.results[index] = refused(reason::MALFORMED),
             }
         }
         Ok(sorted)

@@ -15,7 +15,13 @@ use outeract_proto::messaging::internal::v1::{
     ReportIngestRequest, ReportIngestResponse,
 };
 use outeract_proto::messaging::v1::messaging_service_server::MessagingService;
-use outeract_proto::messaging::v1::{GetMessageRequest, GetMessageResponse, SendMessageRequest, SendMessageResponse};
+use outeract_proto::messaging::v1::{
+    BatchSendMessagesRequest, BatchSendMessagesResponse, CancelMessageRequest, CancelMessageResponse,
+    GetConversationWindowRequest, GetConversationWindowResponse, GetMessageRequest, GetMessageResponse,
+    MarkMessageAsReadRequest, MarkMessageAsReadResponse, ResolveUnknownRequest, ResolveUnknownResponse,
+    SendMessageRequest, SendMessageResponse, SendTemplateMessageRequest, SendTemplateMessageResponse,
+    SendTypingIndicatorRequest, SendTypingIndicatorResponse, ValidateMessageRequest, ValidateMessageResponse,
+};
 use outeract_rpc::{Fault, Reply};
 use outeract_runtime::Context;
 use tonic::Request;
@@ -60,6 +66,47 @@ impl MessagingService for Messaging {
 
     async fn get_message(&self, request: Request<GetMessageRequest>) -> Reply<GetMessageResponse> {
         get_message::get_message(self, request).await
+    }
+
+    async fn batch_send_messages(&self, _: Request<BatchSendMessagesRequest>) -> Reply<BatchSendMessagesResponse> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn send_template_message(
+        &self,
+        _: Request<SendTemplateMessageRequest>,
+    ) -> Reply<SendTemplateMessageResponse> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn validate_message(&self, _: Request<ValidateMessageRequest>) -> Reply<ValidateMessageResponse> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn cancel_message(&self, _: Request<CancelMessageRequest>) -> Reply<CancelMessageResponse> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn resolve_unknown(&self, _: Request<ResolveUnknownRequest>) -> Reply<ResolveUnknownResponse> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn mark_message_as_read(&self, _: Request<MarkMessageAsReadRequest>) -> Reply<MarkMessageAsReadResponse> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn send_typing_indicator(
+        &self,
+        _: Request<SendTypingIndicatorRequest>,
+    ) -> Reply<SendTypingIndicatorResponse> {
+        Err(Fault::internal("not built yet").into())
+    }
+
+    async fn get_conversation_window(
+        &self,
+        _: Request<GetConversationWindowRequest>,
+    ) -> Reply<GetConversationWindowResponse> {
+        Err(Fault::internal("not built yet").into())
     }
 }
 

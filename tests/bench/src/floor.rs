@@ -12,7 +12,7 @@ use axum::routing::post;
 use outeract_graph::signature::Verifier;
 use outeract_proto::messaging::v1::messaging_service_server::{MessagingService, MessagingServiceServer};
 use outeract_proto::messaging::v1::{
-    GetMessageRequest, GetMessageResponse, SendMessageRequest, SendMessageResponse, SendStatus,
+    self, GetMessageRequest, GetMessageResponse, SendMessageRequest, SendMessageResponse, SendStatus,
 };
 use outeract_seal::Secret;
 use outeract_webhook::{Credentials, router_without_storage};
@@ -79,11 +79,68 @@ impl MessagingService for Echo {
             id: request.connection_id,
             status: Some(status),
             replayed: false,
+            ..SendMessageResponse::default()
         }))
     }
 
     async fn get_message(&self, _: Request<GetMessageRequest>) -> Result<Response<GetMessageResponse>, Status> {
         Err(Status::not_found("nothing is kept"))
+    }
+
+    async fn batch_send_messages(
+        &self,
+        _: Request<v1::BatchSendMessagesRequest>,
+    ) -> Result<Response<v1::BatchSendMessagesResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
+    }
+
+    async fn send_template_message(
+        &self,
+        _: Request<v1::SendTemplateMessageRequest>,
+    ) -> Result<Response<v1::SendTemplateMessageResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
+    }
+
+    async fn validate_message(
+        &self,
+        _: Request<v1::ValidateMessageRequest>,
+    ) -> Result<Response<v1::ValidateMessageResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
+    }
+
+    async fn cancel_message(
+        &self,
+        _: Request<v1::CancelMessageRequest>,
+    ) -> Result<Response<v1::CancelMessageResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
+    }
+
+    async fn resolve_unknown(
+        &self,
+        _: Request<v1::ResolveUnknownRequest>,
+    ) -> Result<Response<v1::ResolveUnknownResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
+    }
+
+    async fn mark_message_as_read(
+        &self,
+        _: Request<v1::MarkMessageAsReadRequest>,
+    ) -> Result<Response<v1::MarkMessageAsReadResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
+    }
+
+    async fn send_typing_indicator(
+        &self,
+        _: Request<v1::SendTypingIndicatorRequest>,
+    ) -> Result<Response<v1::SendTypingIndicatorResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
+    }
+
+    async fn get_conversation_window(
+        &self,
+        _: Request<v1::GetConversationWindowRequest>,
+    ) -> Result<Response<v1::GetConversationWindowResponse>, Status> {
+        Err(Status::unimplemented("a floor only sends"))
     }
 }
 

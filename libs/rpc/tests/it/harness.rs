@@ -8,7 +8,9 @@ use outeract_clock::{SeededRandom, SystemClock};
 use outeract_domain::{ApplicationId, KeyId};
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
 use outeract_proto::messaging::v1::messaging_service_server::{MessagingService, MessagingServiceServer};
-use outeract_proto::messaging::v1::{GetMessageRequest, GetMessageResponse, SendMessageRequest, SendMessageResponse};
+use outeract_proto::messaging::v1::{
+    self, GetMessageRequest, GetMessageResponse, SendMessageRequest, SendMessageResponse,
+};
 use outeract_proto::tracking::v1::event_service_server::{EventService, EventServiceServer};
 use outeract_proto::tracking::v1::{
     AcknowledgeEventsRequest, AcknowledgeEventsResponse, GetEventRequest, GetEventResponse, ListEventsRequest,
@@ -262,6 +264,46 @@ impl MessagingService for Small {
     async fn get_message(&self, request: Request<GetMessageRequest>) -> Reply<GetMessageResponse> {
         let _ = caller::application(&request)?;
         Err(Fault::not_found("message").into())
+    }
+    // The small service is about sending; what else the contract has is not asked of it.
+    async fn batch_send_messages(
+        &self,
+        _: Request<v1::BatchSendMessagesRequest>,
+    ) -> Reply<v1::BatchSendMessagesResponse> {
+        Err(Status::unimplemented("not asked"))
+    }
+    async fn send_template_message(
+        &self,
+        _: Request<v1::SendTemplateMessageRequest>,
+    ) -> Reply<v1::SendTemplateMessageResponse> {
+        Err(Status::unimplemented("not asked"))
+    }
+    async fn validate_message(&self, _: Request<v1::ValidateMessageRequest>) -> Reply<v1::ValidateMessageResponse> {
+        Err(Status::unimplemented("not asked"))
+    }
+    async fn cancel_message(&self, _: Request<v1::CancelMessageRequest>) -> Reply<v1::CancelMessageResponse> {
+        Err(Status::unimplemented("not asked"))
+    }
+    async fn resolve_unknown(&self, _: Request<v1::ResolveUnknownRequest>) -> Reply<v1::ResolveUnknownResponse> {
+        Err(Status::unimplemented("not asked"))
+    }
+    async fn mark_message_as_read(
+        &self,
+        _: Request<v1::MarkMessageAsReadRequest>,
+    ) -> Reply<v1::MarkMessageAsReadResponse> {
+        Err(Status::unimplemented("not asked"))
+    }
+    async fn send_typing_indicator(
+        &self,
+        _: Request<v1::SendTypingIndicatorRequest>,
+    ) -> Reply<v1::SendTypingIndicatorResponse> {
+        Err(Status::unimplemented("not asked"))
+    }
+    async fn get_conversation_window(
+        &self,
+        _: Request<v1::GetConversationWindowRequest>,
+    ) -> Reply<v1::GetConversationWindowResponse> {
+        Err(Status::unimplemented("not asked"))
     }
 }
 

@@ -39,6 +39,13 @@ pub(super) async fn get_message(service: &Messaging, request: Request<GetMessage
         next_attempt_time: row.next_attempt_at.map(timestamp::to_proto),
         create_time: Some(timestamp::to_proto(row.created_at)),
         update_time: Some(timestamp::to_proto(row.updated_at)),
+        obstacles: Vec::new(),
+        priority: 0,
+        send_time: None,
+        expire_time: None,
+        sandbox: false,
+        reply_to_external_message_id: String::new(),
+        fell_back: false,
     };
     Ok(Response::new(GetMessageResponse { message: Some(message) }))
 }

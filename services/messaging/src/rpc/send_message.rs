@@ -142,6 +142,7 @@ fn answer(id: EventId, status: SendStatus, replayed: bool) -> Response<SendMessa
         id: id.to_string(),
         status: Some(status),
         replayed,
+        message_ids: vec![id.to_string()],
     })
 }
 
@@ -213,8 +214,7 @@ mod tests {
                     preview_url: None,
                 })),
             }),
-            on_unknown: 0,
-            wait: 0,
+            ..SendMessageRequest::default()
         }
     }
 
@@ -233,6 +233,7 @@ mod tests {
             content: None,
             on_unknown: 9,
             wait: -1,
+            ..SendMessageRequest::default()
         };
         let paths: Vec<_> = check(broken)
             .expect_err("broken")

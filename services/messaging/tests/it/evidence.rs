@@ -273,6 +273,7 @@ async fn items_that_do_not_fit_what_is_known_of_their_connection_are_refused_alo
                 nanos: 0,
             }),
             opens_window: true,
+            ..InboundItem::default()
         })
     };
     let good = Item {
@@ -352,6 +353,7 @@ async fn a_user_is_one_contact_by_whichever_identity() {
             user_id: user_id.to_owned(),
             occur_time: Some(prost_types::Timestamp { seconds, nanos: 0 }),
             opens_window: true,
+            ..InboundItem::default()
         };
         suite.apply(&instance, number, Kind::Inbound(item)).await.contact_id
     };

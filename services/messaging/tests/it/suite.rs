@@ -361,6 +361,7 @@ pub(crate) fn request(number: &Number, to: &str) -> SendMessageRequest {
         }),
         on_unknown: OnUnknown::Unspecified.into(),
         wait: SendWait::Unspecified.into(),
+        ..SendMessageRequest::default()
     }
 }
 
@@ -403,6 +404,7 @@ pub(crate) fn status_of(accepted: &Accepted, word: &str) -> StatusItem {
             seconds: accepted.at_ms / 1_000 + 1,
             nanos: 0,
         }),
+        ..StatusItem::default()
     }
 }
 

@@ -131,6 +131,7 @@ impl Routed<'_> {
             recipient_wa_id: status.recipient.clone().unwrap_or_default(),
             error_code: status.error_code,
             receive_time: Some(timestamp::to_proto(self.received)),
+            ..StatusItem::default()
         }
     }
 
@@ -195,6 +196,7 @@ fn inbound(text: &InboundText) -> Option<InboundItem> {
         occur_time: Some(timestamp::to_proto(text.occurred)),
         // A text of a user always does.
         opens_window: true,
+        ..InboundItem::default()
     })
 }
 

@@ -109,7 +109,7 @@ fn item_wamid(item: &Item) -> &str {
     match &item.kind {
         Some(Kind::Inbound(inbound)) => &inbound.wamid,
         Some(Kind::Status(status)) => &status.wamid,
-        None => "",
+        Some(Kind::Account(_)) | None => "",
     }
 }
 
@@ -201,6 +201,10 @@ fn result(world: &World, item: &Item) -> ItemResult {
         };
     }
     match &item.kind {
+        Some(Kind::Account(_)) => ItemResult {
+            outcome: ItemOutcome::Applied.into(),
+            ..ItemResult::default()
+        },
         Some(Kind::Inbound(_)) => ItemResult {
             outcome: ItemOutcome::Applied.into(),
             contact_id: ContactId::from_uuid(Uuid::from_u128(77)).bytes(),

@@ -140,7 +140,10 @@ fn said(event: &Event) -> String {
                 .and_then(|edges| edges.sent_by.as_ref())
                 .map_or("", |party| &party.external_id);
             let kind = message.content.as_ref().and_then(|content| content.kind.as_ref());
-            let text = kind.map_or("", |Kind::Text(text)| &text.body);
+            let text = match kind {
+                Some(Kind::Text(text)) => &text.body,
+                _ => "",
+            };
             format!("{} from {from}: \"{text}\"", message.role)
         }
         Some(Payload::Status(status)) => format!("of {} ({})", event.origin_event_id, status.status),

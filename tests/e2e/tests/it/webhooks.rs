@@ -171,7 +171,7 @@ async fn messages_before_their_connection_wait_for_it() {
             Some(outeract_proto::tracking::v1::event::Payload::Message(message)) => {
                 match message.content.as_ref().and_then(|content| content.kind.as_ref()) {
                     Some(outeract_proto::messaging::v1::message_content::Kind::Text(text)) => text.body.clone(),
-                    None => String::new(),
+                    _ => String::new(),
                 }
             }
             _ => String::new(),
