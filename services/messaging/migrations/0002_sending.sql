@@ -1,0 +1,174 @@
+-- What sending needs beside the queue: templates, files, limits, consent, holds.
+
+-- === Lifetime ===
+
+-- After then a message that still waits ends EXPIRED.
+ALTER TABLE messaging.queue ADD COLUMN expires_at timestamptz NOT NULL DEFAULT 'infinity';
+
+-- A request with several files is several messages with ids that follow one another; the key names the first.
+ALTER TABLE messaging.idempotency ADD COLUMN parts smallint NOT NULL DEFAULT 1;
+
+-- === Contacts ===
+
+-- Kinds of messaging.identity: 1 phone number in E.164 form as it was dialled or as Meta shows it, 2 business-scoped user id, 3 parent user id, 4 WhatsApp id (digits with `+`), 5 user name.
+ALTER TABLE messaging.contact ADD COLUMN merged_into uuid, ADD COLUMN profile_sealed bytea;
+
+CREATE INDEX identity_contact ON messaging.identity (contact_id);
+CREATE INDEX contact_application ON messaging.contact (application_id, id);
+
+-- Contacts that became one.
+CREATE TABLE messaging.contact_merge (
+    id uuid PRIMARY KEY,
+    application_id uuid NOT NULL,
+    source_id uuid NOT NULL,
+    target_id uuid NOT NULL,
+    at timestamptz NOT NULL
+);
+
+CREATE INDEX contact_merge_application ON messaging.contact_merge (application_id, id);
+
+-- Who wants no marketing. `connection_id` of zeros: from no connection of the application. Sources as in the contract.
+CREATE TABLE messaging.suppression (
+    application_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    source smallint NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (application_id, contact_id, connection_id)
+);
+
+-- === The 24-hour window ===
+
+-- Meta said that the window is closed, then. A later message from the user opens it again.
+ALTER TABLE messaging.service_window ADD COLUMN closed_at timestamptz;
+
+-- === Templates ===
+
+-- States and categories as in the contract. `components` is Meta's JSON array.
+CREATE TABLE messaging.template (
+    waba_id text COLLATE "C" NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    language text COLLATE "C" NOT NULL,
+    meta_id text COLLATE "C" NOT NULL,
+    status smallint NOT NULL,
+    meta_status text NOT NULL,
+    category smallint NOT NULL,
+    quality text NOT NULL,
+    reason text NOT NULL,
+    named boolean NOT NULL,
+    components bytea NOT NULL,
+    -- Grows with every change of the row: caches compare it.
+    version bigint NOT NULL,
+    synced_at timestamptz NOT NULL,
+    PRIMARY KEY (waba_id, name, language)
+);
+
+-- One row per account whose templates are read.
+CREATE TABLE messaging.template_sync (
+    waba_id text COLLATE "C" PRIMARY KEY,
+    synced_at timestamptz,
+    -- Not before then: the next reading.
+    due_at timestamptz NOT NULL,
+    failures integer NOT NULL DEFAULT 0
+);
+
+-- === Limits of Meta's portfolios ===
+
+-- A portfolio is known by the business id that owns its WABAs or, while that is not known, by the WABA id. `unique_users`: in any 24 hours outside the window; NULL: unlimited.
+CREATE TABLE messaging.portfolio (
+    id text COLLATE "C" PRIMARY KEY,
+    unique_users integer,
+    updated_at timestamptz NOT NULL
+);
+
+-- Who was written to outside the window, in which minute since 1970. A contact stands here once per portfolio.
+CREATE TABLE messaging.quota_member (
+    portfolio_id text COLLATE "C" NOT NULL,
+    contact_id uuid NOT NULL,
+    minute integer NOT NULL,
+    PRIMARY KEY (portfolio_id, contact_id)
+) WITH (fillfactor = 80);
+
+-- How many of the members stand in each minute.
+CREATE TABLE messaging.quota_minute (
+    portfolio_id text COLLATE "C" NOT NULL,
+    minute integer NOT NULL,
+    members integer NOT NULL,
+    PRIMARY KEY (portfolio_id, minute)
+) WITH (fillfactor = 50);
+
+-- === Operators ===
+
+-- What is held back. Scopes: 1 phone number id, 2 connection, 3 application; `key` is its text.
+CREATE TABLE messaging.hold (
+    scope smallint NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    reason text NOT NULL,
+    operator_key_id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    PRIMARY KEY (scope, key)
+);
+
+-- What operators did.
+CREATE TABLE messaging.audit (
+    id uuid PRIMARY KEY,
+    at timestamptz NOT NULL,
+    operator_key_id uuid NOT NULL,
+    action text NOT NULL,
+    target text NOT NULL,
+    reason text NOT NULL
+);
+
+-- === Files ===
+
+-- Kinds and states as in the contract. `name_sealed` holds the file name. `object` is the key in the store.
+CREATE TABLE messaging.file (
+    id uuid PRIMARY KEY,
+    application_id uuid NOT NULL,
+    created_at timestamptz NOT NULL,
+    size_bytes bigint NOT NULL,
+    kind smallint NOT NULL,
+    state smallint NOT NULL,
+    mime_type text NOT NULL,
+    reason text NOT NULL,
+    object text NOT NULL,
+    sha256 bytea NOT NULL,
+    name_sealed bytea NOT NULL
+);
+
+CREATE INDEX file_application ON messaging.file (application_id, id);
+
+-- How much room an application's files take.
+CREATE TABLE messaging.file_usage (
+    application_id uuid PRIMARY KEY,
+    bytes bigint NOT NULL
+) WITH (fillfactor = 50);
+
+-- Meta's ids of files: each number has its own, for 30 days.
+CREATE TABLE messaging.file_media (
+    file_id uuid NOT NULL,
+    phone_number_id text COLLATE "C" NOT NULL,
+    media_id text NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (file_id, phone_number_id)
+);
+
+-- Objects whose file is gone, to be deleted from the store.
+CREATE TABLE messaging.file_trash (
+    object text PRIMARY KEY,
+    due_at timestamptz NOT NULL
+);
+
+-- === Read receipts ===
+
+-- Messages of users that are to be marked as read by themselves.
+CREATE TABLE messaging.receipt (
+    phone_number_id text COLLATE "C" NOT NULL,
+    contact_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    at timestamptz NOT NULL,
+    due_at timestamptz NOT NULL,
+    tries smallint NOT NULL DEFAULT 0,
+    wamid_sealed bytea NOT NULL,
+    PRIMARY KEY (phone_number_id, contact_id)
+);
