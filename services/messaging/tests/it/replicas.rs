@@ -12,6 +12,9 @@ use uuid::Uuid;
 use crate::suite::{SOON, Suite, id, recipient, request, status_of};
 
 /// How many numbers each living process owns.
+/// Numbers that two processes share by their addresses: so many that neither goes without.
+const MANY: usize = 24;
+
 async fn shares(suite: &Suite) -> HashMap<Uuid, i64> {
     sqlx::query_as::<_, (Uuid, i64)>("SELECT w.id, count(o.*) FROM messaging.worker w LEFT JOIN messaging.number_owner o ON o.worker = w.id WHERE w.expires_at > messaging.now_() GROUP BY w.id")
         .fetch_all(suite.database.admin())
@@ -23,18 +26,18 @@ async fn shares(suite: &Suite) -> HashMap<Uuid, i64> {
 
 #[tokio::test]
 async fn two_processes_share_the_numbers_and_answer_for_each_other() {
-    let suite = Suite::with_numbers(12).await;
+    let suite = Suite::with_numbers(MANY).await;
     let (one, other) = (suite.start().await, suite.start().await);
     eventually(SOON, async || {
         let shares = shares(&suite).await;
-        shares.len() == 2 && shares.values().all(|count| *count > 0) && shares.values().sum::<i64>() == 12
+        shares.len() == 2 && shares.values().all(|count| *count > 0) && shares.values().sum::<i64>() == MANY as i64
     })
     .await;
     // Whichever process a caller meets, it gets Meta's answer, also from the owner elsewhere.
     let clients = [one.client(&suite.key).await, other.client(&suite.key).await];
     let success = async |turn: usize| {
-        let request = request(&suite.numbers[turn % 12], &recipient(turn));
-        let answer = clients[turn / 12 % 2]
+        let request = request(&suite.numbers[turn % MANY], &recipient(turn));
+        let answer = clients[turn / MANY % 2]
             .clone()
             .send_message(request)
             .await
@@ -44,13 +47,13 @@ async fn two_processes_share_the_numbers_and_answer_for_each_other() {
     };
     // Each process looks who owns what now and then; once it has looked, nobody waits in vain.
     eventually(SOON, async || {
-        futures_util::future::join_all((0..24).map(success))
+        futures_util::future::join_all((0..2 * MANY).map(success))
             .await
             .into_iter()
             .all(|success| success)
     })
     .await;
-    let answers = futures_util::future::join_all((24..120).map(success)).await;
+    let answers = futures_util::future::join_all((2 * MANY..6 * MANY).map(success)).await;
     assert!(answers.iter().all(|success| *success));
     let summary = suite.meta.summary().await.expect("a summary");
     assert_eq!(summary.duplicates.len(), 0);
@@ -58,7 +61,7 @@ async fn two_processes_share_the_numbers_and_answer_for_each_other() {
 
 #[tokio::test]
 async fn when_a_process_is_killed_another_takes_over_and_nothing_is_lost_or_sent_twice() {
-    let suite = Suite::with_numbers(6).await;
+    let suite = Suite::with_numbers(MANY).await;
     let (one, other) = (suite.start().await, suite.start().await);
     eventually(SOON, async || {
         shares(&suite).await.values().filter(|count| **count > 0).count() == 2
@@ -75,7 +78,7 @@ async fn when_a_process_is_killed_another_takes_over_and_nothing_is_lost_or_sent
     for index in 0..150 {
         messages.push(
             suite
-                .store(&mut client, &suite.numbers[index % 6], &recipient(index))
+                .store(&mut client, &suite.numbers[index % MANY], &recipient(index))
                 .await,
         );
     }
@@ -83,7 +86,7 @@ async fn when_a_process_is_killed_another_takes_over_and_nothing_is_lost_or_sent
     let killed = Instant::now();
     let taken_over = async {
         eventually(SOON, async || {
-            shares(&suite).await.values().copied().collect::<Vec<_>>() == [6]
+            shares(&suite).await.values().copied().collect::<Vec<_>>() == [MANY as i64]
         })
         .await;
         killed.elapsed()
@@ -93,7 +96,7 @@ async fn when_a_process_is_killed_another_takes_over_and_nothing_is_lost_or_sent
         for index in 150..300 {
             more.push(
                 suite
-                    .store(&mut client, &suite.numbers[index % 6], &recipient(index))
+                    .store(&mut client, &suite.numbers[index % MANY], &recipient(index))
                     .await,
             );
         }
