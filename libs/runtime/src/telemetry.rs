@@ -64,7 +64,9 @@ impl Telemetry {
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &BUCKETS)?
             .install_recorder()?;
         let (log_filter, handle) = reload::Layer::new(filter.to_env_filter());
-        let log = JsonLog::new(service).with_filter(log_filter.and(filter_fn(is_fit_for_logs)));
+        // A filter without a hint would have every line of every library below the level looked at, each time.
+        let fit = filter_fn(is_fit_for_logs).with_max_level_hint(LevelFilter::TRACE);
+        let log = JsonLog::new(service).with_filter(log_filter.and(fit));
         let spans = otlp.map(|otlp| provider(service, otlp)).transpose()?;
         let export = spans.as_ref().map(|spans| {
             tracing_opentelemetry::layer()
