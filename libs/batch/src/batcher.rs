@@ -25,7 +25,7 @@ pub struct BatchConfig {
     pub max_bytes: usize,
     /// Flushes at a time. Two fit disks that need a millisecond per commit; more make batches small.
     pub flushers: usize,
-    /// Least time between the beginnings of two flushes of a flusher while less than an eighth of a batch waits; zero: none. A flush costs about the same
+    /// Least time between the beginnings of two flushes of a flusher while less than a thirty-second part of a batch waits; zero: none. A flush costs about the same
     /// for one item as for ten, so this saves work where nobody waits for the answer. What comes after a rest is flushed at once.
     pub pace: Duration,
 }

@@ -54,6 +54,8 @@ pub(crate) struct Entry<F: Flush> {
     pub(crate) answer: oneshot::Sender<Answer<F>>,
 }
 
+/// Less than this part of a full batch waits: a trickle.
+const TRICKLE: usize = 32;
 /// How often whoever is ready may submit before a batch is closed.
 const TURNS: usize = 3;
 
@@ -180,7 +182,7 @@ impl<F: Flush> Flusher<F> {
             let waiting = self.queue.0.lock().await;
             waiting.backlog.len() + waiting.receiver.len()
         };
-        if waiting < max_items / 8 {
+        if waiting < max_items / TRICKLE {
             // Whoever closes the batcher does not wait for this.
             let _ = self.shared.closing.run_until_cancelled(tokio::time::sleep(left)).await;
         }

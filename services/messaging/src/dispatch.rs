@@ -59,7 +59,7 @@ pub(crate) struct Dispatch {
 }
 
 /// Between the statements that write intents, and those that record outcomes, while there are few of them: little beside a call to Meta, and at a steady rate several share a commit.
-const PACE: Duration = Duration::from_millis(2);
+const PACE: Duration = Duration::from_millis(5);
 /// Commands that wait for the driver.
 const COMMANDS: usize = 1_024;
 

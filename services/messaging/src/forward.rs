@@ -47,7 +47,7 @@ pub(crate) struct Forwarder {
 const MOST: usize = 256;
 /// Between calls while fewer events than this wait: nobody waits for one, and a call costs about the same for one as for ten.
 const FEW: usize = MOST / 4;
-const PACE: Duration = Duration::from_millis(5);
+const PACE: Duration = Duration::from_millis(20);
 /// Between statements that forget, likewise.
 const PACE_FORGET: Duration = Duration::from_millis(50);
 /// Batches that wait for the fast path, each of at most a flush; what is beyond is left to the sweeper.

@@ -19,6 +19,9 @@ const LEASE_SECONDS: f64 = 10.0;
 const RENEW: Duration = Duration::from_secs(4);
 /// How long to leave alone a lane that another process decodes.
 const LEAVE: Duration = Duration::from_secs(2);
+/// Between batches of a lane while each holds few posts: a batch costs about the same for one post as for ten. What comes after a rest is decoded at once.
+const PACE: Duration = Duration::from_millis(40);
+const FEW: usize = 16;
 /// A lane is looked at so often without being told.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -45,9 +48,15 @@ impl Decoder {
                 () = tokio::time::sleep(LOOK) => {}
             }
             while self.goes_on() {
+                let begun = Instant::now();
                 match self.step(lane, &mut lease).await {
-                    Ok(true) => backoff.reset(),
-                    Ok(false) => break,
+                    Ok(Some(posts)) => {
+                        backoff.reset();
+                        if posts < FEW {
+                            self.pause(PACE.saturating_sub(begun.elapsed())).await;
+                        }
+                    }
+                    Ok(None) => break,
                     Err(waiting) => {
                         waiting.report("lane");
                         // Whether the last statement was committed may be unknown: ask for the cursor.
@@ -61,14 +70,14 @@ impl Decoder {
         let _ = cursor::release(&self.db, lane as i16, self.holder).await;
     }
 
-    /// Decodes one batch. `false` when there is nothing to do here.
-    async fn step(&self, lane: usize, lease: &mut Lease) -> Result<bool, Waiting> {
+    /// Decodes one batch, and gives the number of its posts. None when there is nothing to do here.
+    async fn step(&self, lane: usize, lease: &mut Lease) -> Result<Option<usize>, Waiting> {
         let head = self.board.head(lane);
         match *lease {
-            Lease::Others { since } if since.elapsed() < LEAVE => return Ok(false),
+            Lease::Others { since } if since.elapsed() < LEAVE => return Ok(None),
             Lease::Ours { since, decoded } if since.elapsed() < RENEW => {
                 if decoded >= head {
-                    return Ok(false);
+                    return Ok(None);
                 }
             }
             Lease::None | Lease::Ours { .. } | Lease::Others { .. } => {
@@ -78,7 +87,7 @@ impl Decoder {
             }
         }
         let Lease::Ours { since, decoded } = *lease else {
-            return Ok(false);
+            return Ok(None);
         };
         let posts = if decoded < head {
             post::after(&self.db, lane as i16, decoded, MAX_POSTS, MAX_BYTES).await?
@@ -86,8 +95,9 @@ impl Decoder {
             Vec::new()
         };
         let Some(last) = posts.last().map(|post| post.position) else {
-            return Ok(false);
+            return Ok(None);
         };
+        let count = posts.len();
         let batch = reader::read(posts, &self.keyring).await?;
         let span = trace::root_span("webhook.decode");
         let advanced = self.batch(lane, decoded, last, batch).instrument(span).await?;
@@ -96,7 +106,7 @@ impl Decoder {
         } else {
             Lease::None
         };
-        Ok(true)
+        Ok(Some(count))
     }
 
     /// Takes a batch to its end. `false` when another decoder has been here first.
