@@ -42,12 +42,51 @@ const POSTGRES: &[(&str, &str)] = &[
     ("full_page_writes", "on"),
 ];
 
+/// `BENCH_STATEMENTS=1` prints what each statement cost Postgres; measuring that has a cost of its own.
+fn statements_wanted() -> bool {
+    env::var_os("BENCH_STATEMENTS").is_some()
+}
+
 impl Stage {
+    /// Begins to count statements anew, if that is wanted.
+    pub(crate) async fn count_statements(&self) -> Result<()> {
+        if statements_wanted() {
+            sqlx::query("SELECT pg_stat_statements_reset()")
+                .execute(&self.pool)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Prints the statements that took longest since the count began, if that is wanted.
+    pub(crate) async fn print_statements(&self) -> Result<()> {
+        if !statements_wanted() {
+            return Ok(());
+        }
+        let rows: Vec<(i64, f64, i64, String)> = sqlx::query_as(
+            "SELECT calls, total_exec_time, rows, regexp_replace(left(query, 400), '\\s+', ' ', 'g') FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 25",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for (calls, milliseconds, rows, text) in rows {
+            println!(
+                "  {milliseconds:9.0} ms {calls:7} calls {:7.0} us each {rows:8} rows  {}",
+                milliseconds * 1_000.0 / calls.max(1) as f64,
+                text.chars().take(150).collect::<String>()
+            );
+        }
+        Ok(())
+    }
+
     /// Starts everything; `bare` sends Graph calls to the simulator's floor, which accepts everything at once.
     pub(crate) async fn start(bare: bool, settings: &[(Service, &str, &str)]) -> Result<Self> {
         let instance = Instance::create().map_err(anyhow::Error::msg)?;
         let programs = PostgresPrograms::find().map_err(anyhow::Error::msg)?;
-        let postgres = Postgres::start(&instance, &programs, POSTGRES).map_err(anyhow::Error::msg)?;
+        let mut settings_of_postgres = POSTGRES.to_vec();
+        if statements_wanted() {
+            settings_of_postgres.push(("shared_preload_libraries", "pg_stat_statements"));
+        }
+        let postgres = Postgres::start(&instance, &programs, &settings_of_postgres).map_err(anyhow::Error::msg)?;
         let redis =
             Redis::start(&instance, &RedisProgram::find().map_err(anyhow::Error::msg)?).map_err(anyhow::Error::msg)?;
         let psql = Psql::find().map_err(anyhow::Error::msg)?;
@@ -77,6 +116,11 @@ impl Stage {
         let simulator = Simulator::new(urls.get("GRAPH_URL")?)?;
         let admin = Admin::new(&urls)?;
         let pool = PgPool::connect(&postgres.url("outeract")).await?;
+        if statements_wanted() {
+            sqlx::query("CREATE EXTENSION pg_stat_statements")
+                .execute(&pool)
+                .await?;
+        }
         Ok(Self {
             suite,
             postgres,

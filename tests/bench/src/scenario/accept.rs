@@ -103,7 +103,8 @@ impl Clients {
             .is_ok()
     }
 
-    fn lane(
+    /// Sends one message after the other.
+    pub(crate) fn lane(
         self: &Arc<Self>,
         lane: usize,
     ) -> impl FnMut() -> std::pin::Pin<Box<dyn Future<Output = bool> + Send>> + Send + 'static {

@@ -81,6 +81,7 @@ async fn dispatch(report: &mut Report, stage: &mut Stage, tenant: &Tenant) -> Re
     store(&clients, MESSAGES).await?;
     hold(stage, false).await?;
     let watch = stage.watch();
+    stage.count_statements().await?;
     let (before, begun, waiting) = (watch.sample()?, Instant::now(), queued(stage).await?);
     // The first second or so is start and takeover: count from the first message gone.
     let mut first = None;
@@ -96,7 +97,7 @@ async fn dispatch(report: &mut Report, stage: &mut Stage, tenant: &Tenant) -> Re
             begun.elapsed() < Duration::from_mins(2),
             "{left} messages are still waiting"
         );
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     };
     let (start, left) = first.context("messages left at once")?;
     let per_second = left as f64 / (done - start).as_secs_f64();
@@ -109,6 +110,7 @@ async fn dispatch(report: &mut Report, stage: &mut Stage, tenant: &Tenant) -> Re
         max_ms: 0.0,
     };
     report.row("dispatched", &measured, &watch.sample()?.since(&before));
+    stage.print_statements().await?;
     Ok(())
 }
 
