@@ -6,6 +6,7 @@ mod delivery;
 pub mod event_id;
 mod id;
 mod phone;
+mod plan;
 mod recipient;
 mod state;
 

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::plan;
+
 /// A phone number in E.164 form: `+`, then 7 to 15 digits of which the first is not 0. Its text is personal data: `Debug` hides it.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct E164(String);
@@ -38,6 +40,13 @@ impl E164 {
     /// The number for a WhatsApp id: digits without `+`.
     pub fn from_wa_id(wa_id: &str) -> Result<Self, InvalidNumber> {
         format!("+{wa_id}").parse()
+    }
+
+    /// The other forms in which WhatsApp may know the number: Brazilian mobile numbers with or without their 9, Mexican ones with or without a 1, Argentine ones with or without a 9 after the
+    /// country code. To find a user by, never to write to: what a message goes to is what the caller wrote.
+    pub fn variants(&self) -> Vec<Self> {
+        let other = plan::other_form(self.digits());
+        other.map(|digits| Self(format!("+{digits}"))).into_iter().collect()
     }
 }
 

@@ -5,6 +5,7 @@
 pub(crate) mod accept;
 pub(crate) mod apply;
 pub(crate) mod connection;
+pub(crate) mod contact;
 pub(crate) mod ingest;
 pub(crate) mod intent;
 pub(crate) mod message;

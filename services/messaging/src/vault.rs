@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outeract_clock::SharedRandom;
-use outeract_domain::{ApplicationId, ConnectionId, Content, E164, OnUnknown, Wamid};
+use outeract_domain::{ApplicationId, ConnectionId, Content, OnUnknown, Recipient, Wamid};
 use outeract_events::content;
 use outeract_proto::messaging::internal::v1::StatusItem;
 use outeract_proto::messaging::v1::MessageContent;
@@ -24,7 +24,7 @@ pub(crate) struct Vault {
 /// What a message says to whom.
 #[derive(Debug, Clone)]
 pub(crate) struct Letter {
-    pub to: E164,
+    pub to: Recipient,
     pub content: Content,
 }
 
@@ -80,7 +80,7 @@ impl Vault {
     pub(crate) fn open_letter(&self, application: Uuid, message: Uuid, sealed: &[u8]) -> Result<Letter, Unreadable> {
         let text = self.open(application, "message", "sealed", message.as_bytes(), sealed)?;
         let stored = StoredLetter::decode(text.as_slice()).map_err(|_| Unreadable::Form)?;
-        let to = stored.to.parse().map_err(|_| Unreadable::Form)?;
+        let to = Recipient::from_stored(&stored.to).map_err(|_| Unreadable::Form)?;
         let content = content::from_proto(stored.content).map_err(|_| Unreadable::Form)?;
         Ok(Letter { to, content })
     }

@@ -135,5 +135,5 @@ pub(crate) fn number(id: &str) -> PhoneNumberId {
 /// The body of a text message to the user.
 pub(crate) fn text(body: &str, preview: Option<bool>, callback: &str) -> Vec<u8> {
     let content = Content::Text(Text::new(body.to_owned(), preview, "content.text.body").expect("valid"));
-    wire::Message::new(USER, &content, callback).to_json()
+    wire::Message::new(&USER.parse().expect("a recipient"), &content, callback).to_json()
 }

@@ -1,22 +1,22 @@
-//! Recipients: a contact for each phone number, per application.
+//! Recipients: a contact for each user, per application.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use moka::future::Cache;
 use outeract_clock::{SharedClock, SharedRandom};
-use outeract_domain::{ContactId, E164};
+use outeract_domain::{ContactId, Recipient};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::store::accept::{self as store, NewIdentity, PHONE};
+use crate::store::contact::{self as store, NewIdentity};
 use crate::store::{DbError, run};
 
-/// Contacts by phone number, the most used of them in memory. Cheap to clone.
+/// Contacts by what callers write, the most used of them in memory. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Contacts {
     clock: SharedClock,
     random: SharedRandom,
-    known: Cache<(Uuid, E164), Uuid>,
+    known: Cache<(Uuid, Recipient), Uuid>,
 }
 
 /// Contacts in memory: about 20 MiB at most.
@@ -34,13 +34,13 @@ impl Contacts {
     }
 
     /// The contact, if it is in memory.
-    pub(crate) async fn known(&self, application: Uuid, number: &E164) -> Option<Uuid> {
-        self.known.get(&(application, number.clone())).await
+    pub(crate) async fn known(&self, application: Uuid, recipient: &Recipient) -> Option<Uuid> {
+        self.known.get(&(application, recipient.clone())).await
     }
 
     /// Remembers a contact.
-    pub(crate) async fn remember(&self, application: Uuid, number: E164, contact: Uuid) {
-        self.known.insert((application, number), contact).await;
+    pub(crate) async fn remember(&self, application: Uuid, recipient: Recipient, contact: Uuid) {
+        self.known.insert((application, recipient), contact).await;
     }
 
     /// A new contact's id.
@@ -48,43 +48,55 @@ impl Contacts {
         ContactId::new(&*self.clock, &*self.random).uuid()
     }
 
-    /// Contacts for phone numbers that have none, made where nobody else is making them at the same time.
+    /// Contacts for recipients that have none, made where nobody else is making them at the same time. One user's number in two forms has one contact.
     pub(crate) async fn introduce(
         &self,
         db: &PgPool,
-        numbers: HashSet<(Uuid, E164)>,
-    ) -> Result<HashMap<(Uuid, E164), Uuid>, DbError> {
+        recipients: HashSet<(Uuid, Recipient)>,
+    ) -> Result<HashMap<(Uuid, Recipient), Uuid>, DbError> {
+        let mut users: HashMap<(Uuid, String), Uuid> = HashMap::new();
         // In their own order, so that overlapping flushes cannot wait for each other in a circle.
-        let new: BTreeMap<(Uuid, E164), Uuid> = numbers.into_iter().map(|key| (key, self.fresh())).collect();
+        let mut new: BTreeMap<(Uuid, i16, Recipient), Uuid> = BTreeMap::new();
+        for (application, recipient) in recipients {
+            let form = recipient
+                .other_form()
+                .into_iter()
+                .chain([recipient.as_str().to_owned()])
+                .min();
+            let contact = *users
+                .entry((application, form.unwrap_or_default()))
+                .or_insert_with(|| self.fresh());
+            new.insert((application, store::kind(&recipient), recipient), contact);
+        }
         let identities: Vec<_> = new
             .iter()
-            .map(|((application, number), contact)| NewIdentity {
+            .map(|((application, kind, recipient), contact)| NewIdentity {
                 application: *application,
-                kind: PHONE,
-                value: number.as_str(),
+                kind: *kind,
+                value: recipient.as_str(),
                 contact: *contact,
             })
             .collect();
         let introduced = run!(db, "contact.introduce", |conn| store::introduce(conn, &identities))?;
-        let mut contacts: HashMap<(Uuid, E164), Uuid> = HashMap::with_capacity(new.len());
+        let mut contacts: HashMap<(Uuid, Recipient), Uuid> = HashMap::with_capacity(new.len());
         let mut learn = |rows: Vec<store::Known>| {
             // What we wrote parses.
-            contacts.extend(
-                rows.into_iter()
-                    .filter_map(|row| Some(((row.application, row.value.parse().ok()?), row.contact))),
-            );
+            contacts.extend(rows.into_iter().filter_map(|row| {
+                let recipient = Recipient::from_stored(&row.value).ok()?;
+                Some(((row.application, recipient), row.contact))
+            }));
         };
         let others = introduced.len() < new.len();
         learn(introduced);
         if others {
             let asked: Vec<_> = new
                 .keys()
-                .map(|(application, number)| (*application, number.as_str()))
+                .map(|(application, kind, recipient)| (*application, *kind, recipient.as_str()))
                 .collect();
-            learn(run!(db, "contact.known", |conn| store::known(conn, PHONE, &asked))?);
+            learn(run!(db, "contact.known", |conn| store::known(conn, &asked))?);
         }
-        for ((application, number), contact) in &contacts {
-            self.remember(*application, number.clone(), *contact).await;
+        for ((application, recipient), contact) in &contacts {
+            self.remember(*application, recipient.clone(), *contact).await;
         }
         Ok(contacts)
     }

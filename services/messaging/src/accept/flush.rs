@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use outeract_batch::{Flush, FlushError};
-use outeract_domain::E164;
+use outeract_domain::Recipient;
 use outeract_postgres::Class;
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use super::{Accepted, Contacts, Order};
 use crate::dispatch::{Fresh, Hints};
 use crate::events::{self, Subject};
 use crate::forward::Forwarder;
-use crate::store::accept::{self as store, NewMessage, Resolved, Stored};
+use crate::store::accept::{self as store, Asked, NewMessage, Resolved, Stored};
 use crate::store::{DbError, run};
 
 /// Stores orders.
@@ -101,7 +101,7 @@ impl Store {
         if unknown.is_empty() {
             return Ok((contacts, taken));
         }
-        let mut new: HashSet<(Uuid, E164)> = HashSet::new();
+        let mut new: HashSet<(Uuid, Recipient)> = HashSet::new();
         for found in self.look_up(orders, &unknown).await? {
             let Some(&index) = unknown.get(found.ordinal as usize - 1) else {
                 continue;
@@ -141,12 +141,10 @@ impl Store {
         let asked: Vec<_> = indexes
             .iter()
             .map(|index| &orders[*index])
-            .map(|order| {
-                (
-                    order.application.uuid(),
-                    order.key_hash.as_slice(),
-                    order.letter.to.as_str(),
-                )
+            .map(|order| Asked {
+                application: order.application.uuid(),
+                key_hash: &order.key_hash,
+                to: &order.letter.to,
             })
             .collect();
         run!(self.db, "accept.resolve", |conn| store::resolve(conn, &asked))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use outeract_domain::{E164, Wamid};
+use outeract_domain::{Recipient, Wamid};
 use outeract_events::timestamp;
 use outeract_proto::messaging::internal::v1::{InboundItem, ItemOutcome, ItemResult};
 use outeract_rpc::Fault;
@@ -10,8 +10,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Applier, Routed, reason, refused};
-use crate::store::accept::{self as identity, NewIdentity, PHONE, USER};
 use crate::store::apply::{self as store, Opening};
+use crate::store::contact::{self as identity, NewIdentity, PHONE, USER};
 use crate::store::{DbError, run};
 
 /// A user's message, and who sent it.
@@ -133,7 +133,7 @@ impl Applier {
             contacts.extend(new);
         }
         for ((application, kind, value), contact) in &contacts {
-            if let (&PHONE, Ok(number)) = (kind, value.parse::<E164>()) {
+            if let (&PHONE, Ok(number)) = (kind, Recipient::from_stored(value)) {
                 self.contacts.remember(*application, number, *contact).await;
             }
         }
@@ -141,31 +141,16 @@ impl Applier {
     }
 
     async fn known(&self, letters: &[Letter<'_>]) -> Result<Contacts, DbError> {
-        let mut contacts = Contacts::new();
-        for kind in [PHONE, USER] {
-            let asked: Vec<_> = letters
-                .iter()
-                .filter_map(|letter| {
-                    Some((
-                        letter.routed.application.uuid(),
-                        if kind == PHONE {
-                            letter.phone.as_deref()?
-                        } else {
-                            letter.user?
-                        },
-                    ))
-                })
-                .collect();
-            if asked.is_empty() {
-                continue;
-            }
-            let known = run!(self.db, "contact.known", |conn| identity::known(conn, kind, &asked))?;
-            contacts.extend(
-                known
-                    .into_iter()
-                    .map(|known| ((known.application, kind, known.value), known.contact)),
-            );
-        }
+        let identities: Vec<_> = letters.iter().flat_map(Letter::identities).collect();
+        let asked: Vec<_> = identities
+            .iter()
+            .map(|(application, kind, value)| (*application, *kind, value.as_str()))
+            .collect();
+        let known = run!(self.db, "contact.known", |conn| identity::known(conn, &asked))?;
+        let contacts = known
+            .into_iter()
+            .map(|known| ((known.application, known.kind, known.value), known.contact))
+            .collect();
         Ok(contacts)
     }
 }

@@ -190,7 +190,7 @@ impl Line {
             attempt: flight.begun.attempt,
         }
         .to_string();
-        let body = wire::Message::new(flight.letter.to.as_str(), &flight.letter.content, &callback).to_json();
+        let body = wire::Message::new(&flight.letter.to, &flight.letter.content, &callback).to_json();
         let start = Instant::now();
         let answer = if asked.elapsed() < self.timing.call_budget {
             let span = trace::span_child_of("messaging.call", traceparent);

@@ -1,8 +1,11 @@
 //! Storing messages: two statements for many callers, one where every recipient is known.
 
+use outeract_domain::Recipient;
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use super::contact;
 
 /// A message to store.
 #[derive(Debug)]
@@ -27,19 +30,6 @@ pub(crate) struct Stored {
     pub place: i64,
     pub at: OffsetDateTime,
 }
-
-/// A recipient, by one of its identities.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub application: Uuid,
-    pub value: String,
-    pub contact: Uuid,
-}
-
-/// Phone numbers in E.164 form, in the identity table.
-pub(crate) const PHONE: i16 = 1;
-/// Business-scoped user ids, in the identity table.
-pub(crate) const USER: i16 = 2;
 
 /// Stores messages whose idempotency keys are free: key, message, queue row and outbox row, all or none of each. Of two with the same key the one with the lower id is stored.
 pub(crate) async fn insert(conn: &mut PgConnection, messages: &[NewMessage<'_>]) -> sqlx::Result<Vec<Stored>> {
@@ -110,18 +100,33 @@ pub(crate) struct Resolved {
     pub fingerprint: Option<Vec<u8>>,
 }
 
-/// For each request (application, key hash, recipient's phone number): the recipient's contact, and whether its idempotency key is taken.
-pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[(Uuid, &[u8], &str)]) -> sqlx::Result<Vec<Resolved>> {
-    let applications: Vec<_> = requests.iter().map(|(application, _, _)| *application).collect();
-    let hashes: Vec<_> = requests.iter().map(|(_, hash, _)| *hash).collect();
-    let values: Vec<_> = requests.iter().map(|(_, _, value)| *value).collect();
+/// A request before it is stored.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub application: Uuid,
+    pub key_hash: &'a [u8],
+    pub to: &'a Recipient,
+}
+
+/// For each request: the recipient's contact, in whatever form its number is known, and whether its idempotency key is taken.
+pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> sqlx::Result<Vec<Resolved>> {
+    let applications: Vec<_> = requests.iter().map(|asked| asked.application).collect();
+    let hashes: Vec<_> = requests.iter().map(|asked| asked.key_hash).collect();
+    let kinds: Vec<_> = requests.iter().map(|asked| contact::kind(asked.to)).collect();
+    let values: Vec<_> = requests.iter().map(|asked| asked.to.as_str()).collect();
+    let others: Vec<_> = requests.iter().map(|asked| asked.to.other_form()).collect();
     sqlx::query_as!(
         Resolved,
         r#"
         SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.fingerprint AS "fingerprint?"
-        FROM unnest($1::uuid[], $2::bytea[], $3::text[]) WITH ORDINALITY AS asked (application, key_hash, value, ordinal)
+        FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[]) WITH ORDINALITY AS asked (application, key_hash, kind, value, other, ordinal)
         LEFT JOIN LATERAL (
-            SELECT i.contact_id FROM messaging.identity i WHERE i.application_id = asked.application AND i.kind = 1 AND i.value = asked.value LIMIT 1
+            SELECT i.contact_id
+            FROM (VALUES (1, asked.value), (2, asked.other)) AS form (rank, value)
+            CROSS JOIN LATERAL (
+                SELECT i.contact_id FROM messaging.identity i WHERE i.application_id = asked.application AND i.kind = asked.kind AND i.value = form.value LIMIT 1
+            ) i
+            ORDER BY form.rank LIMIT 1
         ) known ON true
         LEFT JOIN LATERAL (
             SELECT i.fingerprint, i.message_id FROM messaging.idempotency i WHERE i.application_id = asked.application AND i.key_hash = asked.key_hash LIMIT 1
@@ -130,69 +135,9 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[(Uuid, &[u8], &
         "#,
         &applications,
         hashes as _,
-        values as _,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// The contacts of those identities of `kind` that are known.
-pub(crate) async fn known(conn: &mut PgConnection, kind: i16, identities: &[(Uuid, &str)]) -> sqlx::Result<Vec<Known>> {
-    let applications: Vec<_> = identities.iter().map(|(application, _)| *application).collect();
-    let values: Vec<_> = identities.iter().map(|(_, value)| *value).collect();
-    sqlx::query_as!(
-        Known,
-        r#"
-        SELECT asked.application AS "application!", asked.value AS "value!", found.contact_id AS contact
-        FROM unnest($2::uuid[], $3::text[]) AS asked (application, value)
-        CROSS JOIN LATERAL (
-            SELECT i.contact_id FROM messaging.identity i
-            WHERE i.application_id = asked.application AND i.kind = $1 AND i.value = asked.value LIMIT 1
-        ) found
-        "#,
-        kind,
-        &applications,
-        values as _,
-    )
-    .fetch_all(conn)
-    .await
-}
-
-/// An identity to give to a contact.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct NewIdentity<'a> {
-    pub application: Uuid,
-    pub kind: i16,
-    pub value: &'a str,
-    pub contact: Uuid,
-}
-
-/// Gives identities to contacts, new or known ones, makes the contacts that are new, and gives the identities that are new. One that has a contact already keeps it. `identities` must be
-/// in order.
-pub(crate) async fn introduce(conn: &mut PgConnection, identities: &[NewIdentity<'_>]) -> sqlx::Result<Vec<Known>> {
-    let applications: Vec<_> = identities.iter().map(|identity| identity.application).collect();
-    let kinds: Vec<_> = identities.iter().map(|identity| identity.kind).collect();
-    let values: Vec<_> = identities.iter().map(|identity| identity.value).collect();
-    let contacts: Vec<_> = identities.iter().map(|identity| identity.contact).collect();
-    sqlx::query_as!(
-        Known,
-        r#"
-        WITH introduced AS (
-            INSERT INTO messaging.identity (application_id, kind, value, contact_id)
-            SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::uuid[])
-            ON CONFLICT (application_id, kind, value) DO NOTHING
-            RETURNING application_id, value, contact_id
-        ), made AS (
-            INSERT INTO messaging.contact (id, application_id, created_at)
-            SELECT DISTINCT contact_id, application_id, messaging.now_() FROM introduced
-            ON CONFLICT (id) DO NOTHING
-        )
-        SELECT application_id AS application, value, contact_id AS contact FROM introduced
-        "#,
-        &applications,
         &kinds,
         values as _,
-        &contacts,
+        others as _,
     )
     .fetch_all(conn)
     .await

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use outeract_dev::Service;
-use outeract_domain::{Content, PhoneNumberId, Text};
+use outeract_domain::{Content, PhoneNumberId, Recipient, Text};
 use outeract_graph::wire::Message;
 use outeract_graph::{Client as Graph, Outcome, Token};
 use outeract_seal::Secret;
@@ -45,23 +45,26 @@ async fn bare(report: &mut Report, watch: &Watch, stage: &Stage) -> Result<()> {
     let text = Text::new("Hello, your order has left our warehouse.".to_owned(), None, "body")
         .map_err(|_| anyhow::anyhow!("a text"))?;
     let content = Arc::new(Content::Text(text));
+    let to: Arc<Recipient> = Arc::new("+14155559999".parse()?);
     let before = watch.sample()?;
     let lanes = (0..IN_FLIGHT).map(|_| {
-        let (graph, token, number, content) = (
+        let (graph, token, number, content, to) = (
             graph.clone(),
             Arc::clone(&token),
             Arc::clone(&number),
             Arc::clone(&content),
+            Arc::clone(&to),
         );
         move || {
-            let (graph, token, number, content) = (
+            let (graph, token, number, content, to) = (
                 graph.clone(),
                 Arc::clone(&token),
                 Arc::clone(&number),
                 Arc::clone(&content),
+                Arc::clone(&to),
             );
             async move {
-                let body = Message::new("+14155559999", &content, "evt_01jd00000000000000000000aa.1").to_json();
+                let body = Message::new(&to, &content, "evt_01jd00000000000000000000aa.1").to_json();
                 matches!(
                     graph.send_message(&token, &number, body).await,
                     Outcome::Accepted { .. }

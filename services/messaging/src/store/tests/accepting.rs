@@ -2,8 +2,11 @@
 
 use std::collections::HashSet;
 
+use outeract_domain::Recipient;
+
 use super::*;
-use crate::store::accept::{NewIdentity, PHONE, USER};
+use crate::store::accept::Asked;
+use crate::store::contact::{self, NewIdentity, PARENT, PHONE, USER};
 
 fn draft(id: Uuid, key: &'static [u8; 16], fingerprint: &'static [u8; 16]) -> NewMessage<'static> {
     NewMessage {
@@ -51,10 +54,12 @@ async fn one_key_is_one_message_in_one_flush_and_over_many() {
             .expect("no error")
             .is_empty()
     );
-    let asked = [
-        (APPLICATION, b"key-aaaaaaaaaaaa".as_slice(), "+1"),
-        (Uuid::from_u128(1), b"key-aaaaaaaaaaaa", "+1"),
-    ];
+    let to = "+14155551234".parse().expect("a recipient");
+    let asked = [APPLICATION, Uuid::from_u128(1)].map(|application| Asked {
+        application,
+        key_hash: b"key-aaaaaaaaaaaa",
+        to: &to,
+    });
     let found = accept::resolve(&mut conn, &asked).await.expect("found");
     assert_eq!(
         (found[0].message, found[0].fingerprint.as_deref()),
@@ -116,11 +121,11 @@ async fn an_identity_keeps_its_contact() {
         value,
         contact,
     };
-    let made = accept::introduce(&mut conn, &[identity(PHONE, "+14155551234", contacts[0])])
+    let made = contact::introduce(&mut conn, &[identity(PHONE, "+14155551234", contacts[0])])
         .await
         .expect("made");
     assert_eq!(made.len(), 1);
-    let again = accept::introduce(
+    let again = contact::introduce(
         &mut conn,
         &[
             identity(PHONE, "+14155551234", contacts[1]),
@@ -136,10 +141,12 @@ async fn an_identity_keeps_its_contact() {
             .collect::<Vec<_>>(),
         [("US.1", contacts[0])]
     );
-    let known = accept::known(
+    let known = contact::known(
         &mut conn,
-        PHONE,
-        &[(APPLICATION, "+14155551234"), (Uuid::from_u128(9), "+14155551234")],
+        &[
+            (APPLICATION, PHONE, "+14155551234"),
+            (Uuid::from_u128(9), PHONE, "+14155551234"),
+        ],
     )
     .await
     .expect("known");
@@ -148,6 +155,60 @@ async fn an_identity_keeps_its_contact() {
         HashSet::from([contacts[0]])
     );
     assert_eq!(count(&world, "SELECT count(*) FROM messaging.contact").await, 1);
+}
+
+#[tokio::test]
+async fn a_recipient_is_found_by_its_other_form_and_by_its_own_first() {
+    let world = World::new().await;
+    let mut conn = world.conn().await;
+    let (with, without, other) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3));
+    let identity = |kind, value, contact| NewIdentity {
+        application: APPLICATION,
+        kind,
+        value,
+        contact,
+    };
+    let known = [
+        identity(PHONE, "+5511987654321", with),
+        identity(PHONE, "+5521987654321", with),
+        identity(PHONE, "+552187654321", without),
+        identity(USER, "BR.1", other),
+        identity(PARENT, "BR.ENT.1", without),
+    ];
+    contact::introduce(&mut conn, &known).await.expect("made");
+    let recipients: Vec<Recipient> = [
+        "+551187654321",
+        "+5521987654321",
+        "+552187654321",
+        "BR.1",
+        "BR.ENT.1",
+        "BR.2",
+        "+14155551234",
+    ]
+    .iter()
+    .map(|text| text.parse().expect("a recipient"))
+    .collect();
+    let asked: Vec<_> = recipients
+        .iter()
+        .map(|to| Asked {
+            application: APPLICATION,
+            key_hash: b"key-aaaaaaaaaaaa",
+            to,
+        })
+        .collect();
+    let found = accept::resolve(&mut conn, &asked).await.expect("found");
+    assert_eq!(
+        found.iter().map(|found| found.contact).collect::<Vec<_>>(),
+        [
+            Some(with),
+            Some(with),
+            Some(without),
+            Some(other),
+            Some(without),
+            None,
+            None
+        ]
+    );
 }
 
 #[tokio::test]
