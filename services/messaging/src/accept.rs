@@ -4,16 +4,19 @@
 //! new to this process, two where one is new altogether.
 
 mod contacts;
+pub(crate) mod draft;
 mod flush;
+pub(crate) mod prepare;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use outeract_batch::{BatchConfig, Batcher, SubmitError};
-use outeract_domain::{ApplicationId, EventId, OnUnknown};
+use outeract_domain::{ApplicationId, EventId, OnUnknown, Priority, Recipient};
 use outeract_postgres::Class;
 use outeract_rpc::Fault;
 use outeract_runtime::{Context, OnExit};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::dispatch::Hints;
@@ -26,17 +29,38 @@ pub(crate) use self::contacts::Contacts;
 /// A checked request on its way into the database.
 #[derive(Debug)]
 pub(crate) struct Order {
+    /// The first message's id; the others follow it.
     pub id: EventId,
     pub application: ApplicationId,
     pub connection: Arc<Connection>,
-    pub letter: Arc<Letter>,
-    pub on_unknown: OnUnknown,
+    pub to: Recipient,
+    /// One message each, in their order; at least one, at most [`MOST_PARTS`](crate::ids::MOST_PARTS).
+    pub parts: Vec<Part>,
+    pub terms: Terms,
     pub key_hash: Hash,
     pub fingerprint: Hash,
     pub traceparent: Option<String>,
-    pub sealed: Vec<u8>,
     /// A caller waits for Meta's answer.
     pub awaited: bool,
+}
+
+/// One message of a request.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub letter: Arc<Letter>,
+    pub sealed: Vec<u8>,
+}
+
+/// On what terms the messages of a request are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub on_unknown: OnUnknown,
+    pub priority: Priority,
+    /// None: at once.
+    pub send_at: Option<OffsetDateTime>,
+    /// None: `lifetime` after it may be sent.
+    pub expires_at: Option<OffsetDateTime>,
+    pub lifetime: Duration,
 }
 
 /// What became of an order.
@@ -44,8 +68,8 @@ pub(crate) struct Order {
 pub(crate) enum Accepted {
     /// It is stored under its own id.
     Stored,
-    /// The same request was stored before, under this id.
-    Replayed(Uuid),
+    /// The same request was stored before, under this id, as so many messages.
+    Replayed { first: Uuid, parts: usize },
     /// The idempotency key belongs to another request. Nothing was stored.
     Reused,
     /// Another request with the same idempotency key is being worked on.

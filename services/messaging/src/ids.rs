@@ -1,4 +1,4 @@
-//! New messages' ids: in one process each is above the one before.
+//! New messages' ids: in one process each is above the one before. A request that becomes several messages has ids that follow one another.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,6 +15,14 @@ pub(crate) struct MessageIds {
 
 /// The counter's bits in a version-7 UUID.
 const COUNTER: u16 = 0x0fff;
+/// Messages of one request: so many ids from one on belong to it.
+pub(crate) const MOST_PARTS: usize = 32;
+
+/// The id of a request's message, the first being number 0.
+pub(crate) fn part(first: EventId, number: usize) -> EventId {
+    debug_assert!(number < MOST_PARTS, "{number} is beyond what belongs to a request");
+    EventId::from_uuid(uuid::Uuid::from_u128(first.uuid().as_u128() | number as u128))
+}
 
 // === impl MessageIds ===
 
@@ -42,6 +50,8 @@ impl MessageIds {
             *last
         };
         tail[..2].copy_from_slice(&counter.to_be_bytes());
+        // Room for the other messages of the same request.
+        tail[9] &= !(MOST_PARTS as u8 - 1);
         EventId::from_uuid(uuid::Builder::from_unix_timestamp_millis(millis, &tail).into_uuid())
     }
 }
@@ -65,7 +75,7 @@ mod tests {
                 clock.set(datetime!(2026-11-23 09:59 UTC));
             }
             let next = ids.next();
-            assert!(next > last);
+            assert!(next > part(last, MOST_PARTS - 1));
             assert_eq!(next.uuid().get_version_num(), 7);
             last = next;
         }

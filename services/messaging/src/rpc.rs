@@ -1,11 +1,13 @@
 //! The contract: one file per method.
 
 mod apply_items;
+mod batch_send_messages;
 mod dispatch;
 mod get_message;
 mod push_connections;
 mod report_ingest;
 mod send_message;
+mod validate_message;
 
 use std::sync::Arc;
 
@@ -27,9 +29,9 @@ use outeract_runtime::Context;
 use tonic::Request;
 
 use crate::accept::Acceptor;
+use crate::accept::prepare::Preparer;
 use crate::apply::Applier;
 use crate::dispatch::Hints;
-use crate::ids::MessageIds;
 use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
@@ -39,8 +41,7 @@ use crate::waiters::Waiters;
 pub(crate) struct Messaging {
     pub context: Context,
     pub vault: Vault,
-    pub ids: MessageIds,
-    pub projection: Projection,
+    pub preparer: Preparer,
     pub acceptor: Acceptor,
     pub waiters: Waiters,
 }
@@ -68,8 +69,11 @@ impl MessagingService for Messaging {
         get_message::get_message(self, request).await
     }
 
-    async fn batch_send_messages(&self, _: Request<BatchSendMessagesRequest>) -> Reply<BatchSendMessagesResponse> {
-        Err(Fault::internal("not built yet").into())
+    async fn batch_send_messages(
+        &self,
+        request: Request<BatchSendMessagesRequest>,
+    ) -> Reply<BatchSendMessagesResponse> {
+        batch_send_messages::batch_send_messages(self, request).await
     }
 
     async fn send_template_message(
@@ -79,8 +83,8 @@ impl MessagingService for Messaging {
         Err(Fault::internal("not built yet").into())
     }
 
-    async fn validate_message(&self, _: Request<ValidateMessageRequest>) -> Reply<ValidateMessageResponse> {
-        Err(Fault::internal("not built yet").into())
+    async fn validate_message(&self, request: Request<ValidateMessageRequest>) -> Reply<ValidateMessageResponse> {
+        validate_message::validate_message(self, request).await
     }
 
     async fn cancel_message(&self, _: Request<CancelMessageRequest>) -> Reply<CancelMessageResponse> {

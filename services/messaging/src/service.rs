@@ -13,6 +13,7 @@ use sqlx::migrate::Migrator;
 use tonic::service::Routes;
 use uuid::Uuid;
 
+use crate::accept::prepare::Preparer;
 use crate::accept::{Acceptor, Contacts};
 use crate::apply::Applier;
 use crate::config::{Config, Timing};
@@ -131,11 +132,15 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         waiters: waiters.clone(),
     };
     let ids = MessageIds::new(Arc::clone(&context.clock), Arc::clone(&context.random));
+    let preparer = Preparer {
+        vault: vault.clone(),
+        ids: Arc::new(ids),
+        projection,
+    };
     let application = rpc::Messaging {
         context,
         vault,
-        ids,
-        projection,
+        preparer,
         acceptor,
         waiters,
     };

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use outeract_clock::SharedRandom;
-use outeract_domain::{ApplicationId, ConnectionId, Content, OnUnknown, Recipient, Wamid};
+use outeract_domain::{ApplicationId, ConnectionId, Content, Recipient, Wamid};
 use outeract_events::content;
 use outeract_proto::messaging::internal::v1::StatusItem;
-use outeract_proto::messaging::v1::MessageContent;
+use outeract_proto::messaging::v1::{MessageContent, OnUnknown, SendMessageRequest, SendWait};
 use outeract_seal::{Aad, KeyRing, OpenError};
 use prost::Message as _;
 use uuid::Uuid;
@@ -26,6 +26,12 @@ pub(crate) struct Vault {
 pub(crate) struct Letter {
     pub to: Recipient,
     pub content: Content,
+    /// Everything but the call to Meta.
+    pub sandbox: bool,
+    /// The message that this one replies to.
+    pub reply_to: Option<Wamid>,
+    /// A template that goes instead if the 24-hour window is closed by then.
+    pub fallback: Option<Content>,
 }
 
 /// A sealed value is not what it should be.
@@ -44,6 +50,12 @@ struct StoredLetter {
     to: String,
     #[prost(message, optional, tag = "2")]
     content: Option<MessageContent>,
+    #[prost(bool, tag = "3")]
+    sandbox: bool,
+    #[prost(string, tag = "4")]
+    reply_to: String,
+    #[prost(message, optional, tag = "5")]
+    fallback: Option<MessageContent>,
 }
 
 // === impl Letter ===
@@ -67,6 +79,12 @@ impl Vault {
         let stored = StoredLetter {
             to: letter.to.as_str().to_owned(),
             content: Some(content::to_proto(&letter.content)),
+            sandbox: letter.sandbox,
+            reply_to: letter
+                .reply_to
+                .as_ref()
+                .map_or_else(String::new, |wamid| wamid.as_str().to_owned()),
+            fallback: letter.fallback.as_ref().map(content::to_proto),
         };
         self.seal(
             application.uuid(),
@@ -82,7 +100,14 @@ impl Vault {
         let stored = StoredLetter::decode(text.as_slice()).map_err(|_| Unreadable::Form)?;
         let to = Recipient::from_stored(&stored.to).map_err(|_| Unreadable::Form)?;
         let content = content::from_proto(stored.content).map_err(|_| Unreadable::Form)?;
-        Ok(Letter { to, content })
+        let fallback = stored.fallback.map(|fallback| content::from_proto(Some(fallback)));
+        Ok(Letter {
+            to,
+            content,
+            sandbox: stored.sandbox,
+            reply_to: Wamid::new(stored.reply_to),
+            fallback: fallback.transpose().map_err(|_| Unreadable::Form)?,
+        })
     }
 
     pub(crate) fn seal_wamid(&self, application: Uuid, message: Uuid, wamid: &Wamid) -> Vec<u8> {
@@ -162,27 +187,17 @@ impl Vault {
         )
     }
 
-    /// What tells one request from another under the same idempotency key: everything but the key and how long to wait.
-    pub(crate) fn fingerprint(&self, connection: ConnectionId, letter: &Letter, on_unknown: OnUnknown) -> Hash {
-        let Content::Text(text) = &letter.content;
-        let preview = match text.preview_url() {
-            None => [0],
-            Some(false) => [1],
-            Some(true) => [2],
-        };
+    /// What tells one request from another under the same idempotency key: everything but the key and how long to wait. `request` is spoilt.
+    pub(crate) fn fingerprint(&self, application: ApplicationId, request: &mut SendMessageRequest) -> Hash {
+        request.idempotency_key.clear();
+        request.wait = SendWait::Unspecified.into();
+        if request.on_unknown() == OnUnknown::Hold {
+            request.on_unknown = OnUnknown::Unspecified.into();
+        }
         // The first part is the version of this encoding.
-        let policy = on_unknown.code().to_be_bytes();
         self.hash(
             "messaging.fingerprint",
-            &[
-                &[1],
-                connection.uuid().as_bytes(),
-                letter.to.as_str().as_bytes(),
-                &policy,
-                b"text",
-                &preview,
-                text.body().as_bytes(),
-            ],
+            &[&[2], application.uuid().as_bytes(), &request.encode_to_vec()],
         )
     }
 
@@ -238,6 +253,9 @@ pub(crate) mod tests {
         Letter {
             to: "+14155551234".parse().expect("a number"),
             content: Content::Text(Text::new(body.to_owned(), preview, "body").expect("a text")),
+            sandbox: true,
+            reply_to: Wamid::new("wamid.A"),
+            fallback: None,
         }
     }
 
@@ -248,9 +266,10 @@ pub(crate) mod tests {
         let sealed = vault.seal_letter(application, message, &letter("hello", Some(true)));
         let opened = vault.open_letter(application.uuid(), message, &sealed).expect("opens");
         assert_eq!(
-            (opened.to.as_str(), opened.content),
-            ("+14155551234", letter("hello", Some(true)).content)
+            (opened.to.as_str(), opened.content, opened.sandbox),
+            ("+14155551234", letter("hello", Some(true)).content, true)
         );
+        assert_eq!(opened.reply_to, Wamid::new("wamid.A"));
         assert!(vault.open_letter(Uuid::from_u128(9), message, &sealed).is_err());
         assert!(
             vault
@@ -260,26 +279,50 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_part_of_a_request_counts_in_its_fingerprint() {
+    fn every_part_of_a_request_but_key_and_wait_counts_in_its_fingerprint() {
         let vault = vault();
-        let connection = |number| ConnectionId::from_uuid(Uuid::from_u128(number));
-        let mut other = letter("hello", None);
-        other.to = "+14155551235".parse().expect("a number");
-        let prints = [
-            vault.fingerprint(connection(1), &letter("hello", None), OnUnknown::Hold),
-            vault.fingerprint(connection(2), &letter("hello", None), OnUnknown::Hold),
-            vault.fingerprint(connection(1), &letter("hello!", None), OnUnknown::Hold),
-            vault.fingerprint(connection(1), &letter("hello", Some(false)), OnUnknown::Hold),
-            vault.fingerprint(connection(1), &letter("hello", Some(true)), OnUnknown::Hold),
-            vault.fingerprint(connection(1), &letter("hello", None), OnUnknown::Resend),
-            vault.fingerprint(connection(1), &other, OnUnknown::Hold),
+        let request = || SendMessageRequest {
+            idempotency_key: "a".to_owned(),
+            connection_id: "pc_1".to_owned(),
+            to_external_id: "+14155551234".to_owned(),
+            message: "hello".to_owned(),
+            ..SendMessageRequest::default()
+        };
+        let print =
+            |mut request: SendMessageRequest| vault.fingerprint(ApplicationId::from_uuid(Uuid::nil()), &mut request);
+        let changes: [fn(&mut SendMessageRequest); 9] = [
+            |request| request.connection_id = "pc_2".to_owned(),
+            |request| request.to_external_id = "+14155551235".to_owned(),
+            |request| request.message = "hello!".to_owned(),
+            |request| request.file_ids = vec!["file_1".to_owned()],
+            |request| request.reply_to_external_message_id = "wamid.A".to_owned(),
+            |request| request.on_unknown = OnUnknown::Resend.into(),
+            |request| request.priority = 3,
+            |request| request.sandbox = true,
+            |request| request.expire_time = Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
         ];
-        for (index, print) in prints.iter().enumerate() {
-            assert!(!prints[..index].contains(print));
+        let mut prints = vec![print(request())];
+        for change in changes {
+            let mut request = request();
+            change(&mut request);
+            let print = print(request);
+            assert!(!prints.contains(&print));
+            prints.push(print);
         }
-        assert_eq!(
-            prints[0],
-            vault.fingerprint(connection(1), &letter("hello", None), OnUnknown::Hold)
+        let same: [fn(&mut SendMessageRequest); 3] = [
+            |request| request.idempotency_key = "b".to_owned(),
+            |request| request.wait = SendWait::Stored.into(),
+            |request| request.on_unknown = OnUnknown::Hold.into(),
+        ];
+        for change in same {
+            let mut request = request();
+            change(&mut request);
+            assert_eq!(print(request), prints[0]);
+        }
+        let mut elsewhere = request();
+        assert_ne!(
+            vault.fingerprint(ApplicationId::from_uuid(Uuid::from_u128(1)), &mut elsewhere),
+            prints[0]
         );
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use outeract_batch::{Flush, FlushError};
 use outeract_domain::Recipient;
@@ -13,6 +14,7 @@ use super::{Accepted, Contacts, Order};
 use crate::dispatch::{Fresh, Hints};
 use crate::events::{self, Subject};
 use crate::forward::Forwarder;
+use crate::ids;
 use crate::store::accept::{self as store, Asked, NewMessage, Resolved, Stored};
 use crate::store::{DbError, run};
 
@@ -27,7 +29,7 @@ pub(super) struct Store {
 /// How often a flush whose commit is unknown is run again. Its keys make that harmless.
 const COMMIT_UNKNOWN_RETRIES: usize = 2;
 
-/// What an order overhead is, besides its content.
+/// What a message costs besides its content.
 const ROW_BYTES: usize = 256;
 
 impl Flush for Store {
@@ -36,7 +38,7 @@ impl Flush for Store {
     type Error = DbError;
 
     fn weight(&self, order: &Order) -> usize {
-        order.sealed.len() + ROW_BYTES
+        order.parts.iter().map(|part| part.sealed.len() + ROW_BYTES).sum()
     }
 
     async fn flush(&self, orders: &[Order]) -> Result<Vec<Accepted>, FlushError<DbError>> {
@@ -61,7 +63,8 @@ impl Store {
             .zip(&contacts)
             .enumerate()
             .filter(|(index, _)| !taken.contains_key(index))
-            .filter_map(|(_, (order, contact))| contact.map(|contact| row(order, contact)))
+            .filter_map(|(_, (order, contact))| contact.map(|contact| rows(order, contact)))
+            .flatten()
             .collect();
         let stored: HashMap<Uuid, Stored> = if messages.is_empty() {
             HashMap::new()
@@ -75,10 +78,8 @@ impl Store {
         if !lost.is_empty() {
             // Somebody else took these keys a moment ago: another caller with the same key, in this flush or elsewhere, or this flush when its commit was lost.
             for found in self.look_up(orders, &lost).await? {
-                if let (Some(index), Some(message), Some(fingerprint)) =
-                    (lost.get(found.ordinal as usize - 1), found.message, found.fingerprint)
-                {
-                    taken.insert(*index, (message, fingerprint));
+                if let (Some(index), Some(first)) = (lost.get(found.ordinal as usize - 1), First::of(found)) {
+                    taken.insert(*index, first);
                 }
             }
         }
@@ -91,10 +92,10 @@ impl Store {
     }
 
     /// The recipients' contacts, and which keys are taken already as far as the database was asked.
-    async fn resolve(&self, orders: &[Order]) -> Result<(Vec<Option<Uuid>>, HashMap<usize, (Uuid, Vec<u8>)>), DbError> {
+    async fn resolve(&self, orders: &[Order]) -> Result<(Vec<Option<Uuid>>, HashMap<usize, First>), DbError> {
         let mut contacts = Vec::with_capacity(orders.len());
         for order in orders {
-            contacts.push(self.contacts.known(order.application.uuid(), &order.letter.to).await);
+            contacts.push(self.contacts.known(order.application.uuid(), &order.to).await);
         }
         let mut taken = HashMap::new();
         let unknown: Vec<usize> = (0..orders.len()).filter(|index| contacts[*index].is_none()).collect();
@@ -107,19 +108,20 @@ impl Store {
                 continue;
             };
             let order = &orders[index];
-            contacts[index] = found.contact;
-            match (found.message.zip(found.fingerprint), found.contact) {
+            let contact = found.contact;
+            contacts[index] = contact;
+            match (First::of(found), contact) {
                 // Nothing is stored for a request that was seen before, not even a contact.
                 (Some(first), _) => {
                     taken.insert(index, first);
                 }
                 (None, Some(contact)) => {
                     self.contacts
-                        .remember(order.application.uuid(), order.letter.to.clone(), contact)
+                        .remember(order.application.uuid(), order.to.clone(), contact)
                         .await;
                 }
                 (None, None) => {
-                    new.insert((order.application.uuid(), order.letter.to.clone()));
+                    new.insert((order.application.uuid(), order.to.clone()));
                 }
             }
         }
@@ -128,9 +130,7 @@ impl Store {
             for index in unknown {
                 let order = &orders[index];
                 if contacts[index].is_none() {
-                    contacts[index] = introduced
-                        .get(&(order.application.uuid(), order.letter.to.clone()))
-                        .copied();
+                    contacts[index] = introduced.get(&(order.application.uuid(), order.to.clone())).copied();
                 }
             }
         }
@@ -144,7 +144,7 @@ impl Store {
             .map(|order| Asked {
                 application: order.application.uuid(),
                 key_hash: &order.key_hash,
-                to: &order.letter.to,
+                to: &order.to,
             })
             .collect();
         run!(self.db, "accept.resolve", |conn| store::resolve(conn, &asked))
@@ -155,58 +155,91 @@ impl Store {
         let mut fresh = Vec::with_capacity(stored.len());
         let mut told = Vec::with_capacity(stored.len());
         for (order, contact) in orders.iter().zip(contacts) {
-            let (Some(contact), Some(stored)) = (*contact, stored.get(&order.id.uuid())) else {
-                continue;
-            };
-            let subject = Subject {
-                application: order.application,
-                connection: order.connection.id,
-                message: order.id,
-            };
-            told.push(events::outbound(
-                subject,
-                &order.connection,
-                contact,
-                &order.letter,
-                stored.at,
-            ));
-            fresh.push(Fresh {
-                message: order.id.uuid(),
-                contact,
-                place: stored.place,
-                connection: Arc::clone(&order.connection),
-                letter: Arc::clone(&order.letter),
-                traceparent: order.traceparent.clone(),
-                awaited: order.awaited,
-            });
+            let Some(contact) = *contact else { continue };
+            for (number, part) in order.parts.iter().enumerate() {
+                let message = ids::part(order.id, number);
+                let Some(stored) = stored.get(&message.uuid()) else {
+                    continue;
+                };
+                let subject = Subject {
+                    application: order.application,
+                    connection: order.connection.id,
+                    message,
+                };
+                told.push(events::outbound(
+                    subject,
+                    &order.connection,
+                    contact,
+                    &part.letter,
+                    stored.at,
+                ));
+                fresh.push(Fresh {
+                    message: message.uuid(),
+                    contact,
+                    place: stored.place,
+                    priority: order.terms.priority.code(),
+                    ready_in: Duration::try_from_secs_f64(stored.ready_in).unwrap_or_default(),
+                    connection: Arc::clone(&order.connection),
+                    letter: Arc::clone(&part.letter),
+                    traceparent: order.traceparent.clone(),
+                    awaited: order.awaited && number == 0,
+                });
+            }
         }
         self.hints.accepted(fresh);
         self.forwarder.tell(told);
     }
 }
 
-fn outcome(order: &Order, stored: bool, taken: Option<&(Uuid, Vec<u8>)>) -> Accepted {
+/// What an idempotency key was first used for.
+struct First {
+    message: Uuid,
+    parts: usize,
+    fingerprint: Vec<u8>,
+}
+
+impl First {
+    fn of(found: Resolved) -> Option<Self> {
+        Some(Self {
+            message: found.message?,
+            parts: found.parts.and_then(|parts| usize::try_from(parts).ok())?,
+            fingerprint: found.fingerprint?,
+        })
+    }
+}
+
+fn outcome(order: &Order, stored: bool, taken: Option<&First>) -> Accepted {
     match taken {
         _ if stored => Accepted::Stored,
-        Some((message, _)) if *message == order.id.uuid() => Accepted::Stored,
-        Some((message, fingerprint)) if *fingerprint == order.fingerprint => Accepted::Replayed(*message),
+        Some(first) if first.message == order.id.uuid() => Accepted::Stored,
+        Some(first) if first.fingerprint == order.fingerprint => Accepted::Replayed {
+            first: first.message,
+            parts: first.parts,
+        },
         Some(_) => Accepted::Reused,
         // The key went between two statements: it was purged after seven days, in this very moment.
         None => Accepted::Contended,
     }
 }
 
-fn row(order: &Order, contact: Uuid) -> NewMessage<'_> {
-    NewMessage {
-        id: order.id.uuid(),
+fn rows(order: &Order, contact: Uuid) -> impl Iterator<Item = NewMessage<'_>> {
+    let terms = order.terms;
+    order.parts.iter().enumerate().map(move |(number, part)| NewMessage {
+        id: ids::part(order.id, number).uuid(),
+        first: order.id.uuid(),
+        parts: order.parts.len() as i16,
         application: order.application.uuid(),
         connection: order.connection.id.uuid(),
         contact,
         number: order.connection.number.as_str(),
         key_hash: &order.key_hash,
         fingerprint: &order.fingerprint,
-        on_unknown: order.on_unknown.code(),
+        on_unknown: terms.on_unknown.code(),
+        priority: terms.priority.code(),
+        send_at: terms.send_at,
+        expires_at: terms.expires_at,
+        lifetime_seconds: terms.lifetime.as_secs_f64(),
         traceparent: order.traceparent.as_deref(),
-        sealed: &order.sealed,
-    }
+        sealed: &part.sealed,
+    })
 }

@@ -299,11 +299,11 @@ impl Driver {
         let offer = Offer {
             message: fresh.message,
             lane: LaneId {
-                priority: PRIORITY,
+                priority: fresh.priority,
                 contact: fresh.contact,
             },
             place: fresh.place,
-            ready: now,
+            ready: now + fresh.ready_in,
             awaited: fresh.awaited,
             cargo: Cargo {
                 connection: fresh.connection.id.uuid(),
@@ -473,9 +473,6 @@ async fn carried(line: Arc<Line>, admission: Admission<Cargo>) -> Finished {
             }
         })
 }
-
-/// Every message has the same priority until the contract tells them apart.
-const PRIORITY: i16 = 1;
 
 async fn sleep_until(at: Option<Instant>) {
     match at {

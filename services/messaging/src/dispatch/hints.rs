@@ -24,6 +24,8 @@ pub(crate) struct Fresh {
     pub message: Uuid,
     pub contact: Uuid,
     pub place: i64,
+    pub priority: i16,
+    pub ready_in: Duration,
     pub connection: Arc<Connection>,
     pub letter: Arc<Letter>,
     pub traceparent: Option<String>,

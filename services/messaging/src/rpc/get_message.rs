@@ -1,10 +1,13 @@
 //! `GetMessage`.
 
+use std::collections::HashMap;
+
 use outeract_domain::{ApplicationId, ConnectionId, EventId, Submission, Wamid};
 use outeract_events::{content, timestamp};
 use outeract_proto::messaging::v1::{GetMessageRequest, GetMessageResponse, Message, SendError, SendStatus};
 use outeract_rpc::{Fault, Reply, caller};
 use tonic::{Request, Response};
+use uuid::Uuid;
 
 use super::Messaging;
 use crate::problem;
@@ -61,6 +64,36 @@ pub(super) async fn status(
     };
     let state = status::state(row.state).map_err(Fault::data_loss)?;
     Ok(Some(status::told(state, wamid(service, &row)?.as_ref(), error(&row))))
+}
+
+/// How far several messages got; those that are not this application's are missing.
+pub(super) async fn statuses(
+    service: &Messaging,
+    application: ApplicationId,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, SendStatus>, Fault> {
+    let db = &service.context.db;
+    let rows = run!(db, "message.statuses", |conn| store::statuses(
+        conn,
+        application.uuid(),
+        ids
+    ))?;
+    let mut statuses = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let state = status::state(row.state).map_err(Fault::data_loss)?;
+        let wamid = row
+            .wamid_sealed
+            .as_ref()
+            .map(|sealed| service.vault.open_wamid(row.application, row.id, sealed));
+        let wamid = wamid.transpose().map_err(Fault::data_loss)?;
+        let queued = row.state == Submission::Queued.code();
+        let error = row
+            .reason
+            .as_deref()
+            .map(|reason| problem::of_reason(reason, row.meta_code, queued));
+        statuses.insert(row.id, status::told(state, wamid.as_ref(), error));
+    }
+    Ok(statuses)
 }
 
 async fn find(service: &Messaging, application: ApplicationId, id: EventId) -> Result<Option<store::Message>, Fault> {

@@ -11,6 +11,9 @@ use super::contact;
 #[derive(Debug)]
 pub(crate) struct NewMessage<'a> {
     pub id: Uuid,
+    /// The first message of the same request, and how many there are. The first has the lowest id.
+    pub first: Uuid,
+    pub parts: i16,
     pub application: Uuid,
     pub connection: Uuid,
     pub contact: Uuid,
@@ -18,6 +21,12 @@ pub(crate) struct NewMessage<'a> {
     pub key_hash: &'a [u8],
     pub fingerprint: &'a [u8],
     pub on_unknown: i16,
+    pub priority: i16,
+    /// None: at once.
+    pub send_at: Option<OffsetDateTime>,
+    /// None: so many seconds after it may be sent.
+    pub expires_at: Option<OffsetDateTime>,
+    pub lifetime_seconds: f64,
     pub traceparent: Option<&'a str>,
     pub sealed: &'a [u8],
 }
@@ -29,11 +38,15 @@ pub(crate) struct Stored {
     /// Its place in the order of acceptance.
     pub place: i64,
     pub at: OffsetDateTime,
+    /// Seconds until it may be sent; not positive: now.
+    pub ready_in: f64,
 }
 
-/// Stores messages whose idempotency keys are free: key, message, queue row and outbox row, all or none of each. Of two with the same key the one with the lower id is stored.
+/// Stores messages whose idempotency keys are free: key, message, queue row and outbox row, all or none of each. Of two requests with the same key the one with the lower id is stored.
 pub(crate) async fn insert(conn: &mut PgConnection, messages: &[NewMessage<'_>]) -> sqlx::Result<Vec<Stored>> {
     let ids: Vec<_> = messages.iter().map(|message| message.id).collect();
+    let firsts: Vec<_> = messages.iter().map(|message| message.first).collect();
+    let parts: Vec<_> = messages.iter().map(|message| message.parts).collect();
     let applications: Vec<_> = messages.iter().map(|message| message.application).collect();
     let connections: Vec<_> = messages.iter().map(|message| message.connection).collect();
     let contacts: Vec<_> = messages.iter().map(|message| message.contact).collect();
@@ -41,6 +54,10 @@ pub(crate) async fn insert(conn: &mut PgConnection, messages: &[NewMessage<'_>])
     let keys: Vec<_> = messages.iter().map(|message| message.key_hash).collect();
     let fingerprints: Vec<_> = messages.iter().map(|message| message.fingerprint).collect();
     let policies: Vec<_> = messages.iter().map(|message| message.on_unknown).collect();
+    let priorities: Vec<_> = messages.iter().map(|message| message.priority).collect();
+    let sends: Vec<_> = messages.iter().map(|message| message.send_at).collect();
+    let expiries: Vec<_> = messages.iter().map(|message| message.expires_at).collect();
+    let lifetimes: Vec<_> = messages.iter().map(|message| message.lifetime_seconds).collect();
     let traceparents: Vec<_> = messages.iter().map(|message| message.traceparent).collect();
     let sealed: Vec<_> = messages.iter().map(|message| message.sealed).collect();
     // Keys are taken in their own order, so that overlapping flushes cannot wait for each other in a circle; places are given in the order of the ids.
@@ -48,30 +65,32 @@ pub(crate) async fn insert(conn: &mut PgConnection, messages: &[NewMessage<'_>])
         Stored,
         r#"
         WITH new AS (
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[], $8::smallint[], $9::text[], $10::bytea[])
-                AS new (id, application, connection, contact, number, key_hash, fingerprint, on_unknown, traceparent, sealed)
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::bytea[], $8::smallint[], $9::text[], $10::bytea[],
+                                 $11::uuid[], $12::smallint[], $13::smallint[], $14::timestamptz[], $15::timestamptz[], $16::float8[])
+                AS new (id, application, connection, contact, number, key_hash, fingerprint, on_unknown, traceparent, sealed, first, parts, priority, send_at, expires_at, lifetime)
         ), clock AS MATERIALIZED (
             SELECT messaging.now_() AS now
         ), taken AS (
-            INSERT INTO messaging.idempotency (application_id, key_hash, fingerprint, message_id)
-            SELECT application, key_hash, fingerprint, id FROM new ORDER BY application, key_hash, id
+            INSERT INTO messaging.idempotency (application_id, key_hash, fingerprint, message_id, parts)
+            SELECT application, key_hash, fingerprint, id, parts FROM new WHERE id = first ORDER BY application, key_hash, id
             ON CONFLICT (application_id, key_hash) DO NOTHING
             RETURNING message_id
         ), stored AS (
             INSERT INTO messaging.message (id, application_id, connection_id, contact_id, created_at, on_unknown, phone_number_id, traceparent, sealed)
             SELECT id, application, connection, contact, now, on_unknown, number, traceparent, sealed
-            FROM new CROSS JOIN clock WHERE (id IN (SELECT message_id FROM taken)) IS TRUE
+            FROM new CROSS JOIN clock WHERE (first IN (SELECT message_id FROM taken)) IS TRUE
         ), queued AS (
             INSERT INTO messaging.queue (phone_number_id, message_id, contact_id, connection_id, ready_at, updated_at, epoch, attempt, tries, state, priority,
-                                         on_unknown, resends, unsettled, held)
-            SELECT number, id, contact, connection, now, now, 0, 0, 0, 1, 1, on_unknown, 0, 0, false
-            FROM new CROSS JOIN clock WHERE (id IN (SELECT message_id FROM taken)) IS TRUE ORDER BY id
-            RETURNING message_id, place, ready_at
+                                         on_unknown, resends, unsettled, held, expires_at)
+            SELECT number, id, contact, connection, coalesce(send_at, now), now, 0, 0, 0, 1, priority, on_unknown, 0, 0, false,
+                   coalesce(expires_at, coalesce(send_at, now) + make_interval(secs => lifetime))
+            FROM new CROSS JOIN clock WHERE (first IN (SELECT message_id FROM taken)) IS TRUE ORDER BY id
+            RETURNING message_id, place, updated_at, ready_at
         ), told AS (
             INSERT INTO messaging.outbox (message_id, at, attempt, kind)
-            SELECT id, now, 0, 1 FROM new CROSS JOIN clock WHERE (id IN (SELECT message_id FROM taken)) IS TRUE
+            SELECT id, now, 0, 1 FROM new CROSS JOIN clock WHERE (first IN (SELECT message_id FROM taken)) IS TRUE
         )
-        SELECT message_id AS id, place, ready_at AS at FROM queued
+        SELECT message_id AS id, place, updated_at AS at, extract(epoch FROM ready_at - updated_at)::float8 AS "ready_in!" FROM queued
         "#,
         &ids,
         &applications,
@@ -83,6 +102,12 @@ pub(crate) async fn insert(conn: &mut PgConnection, messages: &[NewMessage<'_>])
         &policies,
         traceparents as _,
         sealed as _,
+        &firsts,
+        &parts,
+        &priorities,
+        sends as _,
+        expiries as _,
+        &lifetimes,
     )
     .fetch_all(conn)
     .await
@@ -95,8 +120,9 @@ pub(crate) struct Resolved {
     pub ordinal: i64,
     /// The recipient's contact.
     pub contact: Option<Uuid>,
-    /// The idempotency key is taken, by this message with this fingerprint.
+    /// The idempotency key is taken, by this message and those that follow it, with this fingerprint.
     pub message: Option<Uuid>,
+    pub parts: Option<i16>,
     pub fingerprint: Option<Vec<u8>>,
 }
 
@@ -118,7 +144,7 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
     sqlx::query_as!(
         Resolved,
         r#"
-        SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.fingerprint AS "fingerprint?"
+        SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.parts AS "parts?", taken.fingerprint AS "fingerprint?"
         FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[]) WITH ORDINALITY AS asked (application, key_hash, kind, value, other, ordinal)
         LEFT JOIN LATERAL (
             SELECT i.contact_id
@@ -129,7 +155,7 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
             ORDER BY form.rank LIMIT 1
         ) known ON true
         LEFT JOIN LATERAL (
-            SELECT i.fingerprint, i.message_id FROM messaging.idempotency i WHERE i.application_id = asked.application AND i.key_hash = asked.key_hash LIMIT 1
+            SELECT i.fingerprint, i.message_id, i.parts FROM messaging.idempotency i WHERE i.application_id = asked.application AND i.key_hash = asked.key_hash LIMIT 1
         ) taken ON true
         ORDER BY asked.ordinal
         "#,

@@ -46,7 +46,7 @@ pub(crate) struct Mapped {
     pub application: Uuid,
 }
 
-/// How a message ended.
+/// How a message ended, or how far it is.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub id: Uuid,
@@ -92,6 +92,25 @@ pub(crate) async fn get(conn: &mut PgConnection, application: Uuid, id: Uuid) ->
         id,
     )
     .fetch_optional(conn)
+    .await
+}
+
+/// How far messages of an application got: what their callers are told.
+pub(crate) async fn statuses(conn: &mut PgConnection, application: Uuid, ids: &[Uuid]) -> sqlx::Result<Vec<Ended>> {
+    sqlx::query_as!(
+        Ended,
+        r#"
+        SELECT m.id, m.application_id AS application, coalesce(q.state, e.state) AS "state!", e.wamid_sealed AS "wamid_sealed?",
+               coalesce(q.meta_code, e.meta_code) AS meta_code, coalesce(q.reason, e.reason) AS reason
+        FROM unnest($2::uuid[]) AS asked (id)
+        CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.id AND m.application_id = $1 LIMIT 1) m
+        LEFT JOIN LATERAL (SELECT * FROM messaging.ending e WHERE e.message_id = asked.id LIMIT 1) e ON true
+        LEFT JOIN LATERAL (SELECT * FROM messaging.queue q WHERE q.phone_number_id = m.phone_number_id AND q.message_id = asked.id LIMIT 1) q ON true
+        "#,
+        application,
+        ids,
+    )
+    .fetch_all(conn)
     .await
 }
 

@@ -58,6 +58,8 @@ impl World {
         let key = id.as_bytes();
         let message = NewMessage {
             id,
+            first: id,
+            parts: 1,
             application: APPLICATION,
             connection: CONNECTION,
             contact: Uuid::from_u128(7),
@@ -65,6 +67,10 @@ impl World {
             key_hash: key,
             fingerprint: key,
             on_unknown,
+            priority: 2,
+            send_at: None,
+            expires_at: None,
+            lifetime_seconds: 86_400.0,
             traceparent: None,
             sealed: b"sealed",
         };

@@ -11,6 +11,8 @@ use crate::store::contact::{self, NewIdentity, PARENT, PHONE, USER};
 fn draft(id: Uuid, key: &'static [u8; 16], fingerprint: &'static [u8; 16]) -> NewMessage<'static> {
     NewMessage {
         id,
+        first: id,
+        parts: 1,
         application: APPLICATION,
         connection: CONNECTION,
         contact: Uuid::from_u128(7),
@@ -18,6 +20,10 @@ fn draft(id: Uuid, key: &'static [u8; 16], fingerprint: &'static [u8; 16]) -> Ne
         key_hash: key,
         fingerprint,
         on_unknown: HOLD,
+        priority: 2,
+        send_at: None,
+        expires_at: None,
+        lifetime_seconds: 86_400.0,
         traceparent: None,
         sealed: b"sealed",
     }

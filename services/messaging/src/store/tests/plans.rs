@@ -75,6 +75,8 @@ async fn rows_of_the_queue_are_rewritten_in_place_and_those_of_messages_not_at_a
             .iter()
             .map(|key| NewMessage {
                 id: *key,
+                first: *key,
+                parts: 1,
                 application: APPLICATION,
                 connection: CONNECTION,
                 contact: *key,
@@ -82,6 +84,10 @@ async fn rows_of_the_queue_are_rewritten_in_place_and_those_of_messages_not_at_a
                 key_hash: key.as_bytes(),
                 fingerprint: key.as_bytes(),
                 on_unknown: HOLD,
+                priority: 2,
+                send_at: None,
+                expires_at: None,
+                lifetime_seconds: 86_400.0,
                 traceparent: None,
                 sealed: &sealed,
             })

@@ -1,0 +1,109 @@
+//! From a draft to an order: whoever has to be asked is asked here, and everything that speaks against storing it is found at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outeract_domain::{ApplicationId, Content, Priority};
+use outeract_proto::r#type::v1::ErrorReason;
+use outeract_rpc::{Fault, trace};
+
+use super::draft::{Body, Draft};
+use super::{Order, Part, Terms};
+use crate::ids::{self, MessageIds};
+use crate::projection::{Connection, Projection};
+use crate::vault::{Hash, Letter, Vault};
+
+/// Makes orders. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Preparer {
+    pub vault: Vault,
+    pub ids: Arc<MessageIds>,
+    pub projection: Projection,
+}
+
+/// What tells a request from others: the hash of its idempotency key, and of what it asks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Identity {
+    pub key_hash: Hash,
+    pub fingerprint: Hash,
+}
+
+/// How long a message may wait by default.
+const LIFETIME: Duration = Duration::from_hours(24);
+
+// === impl Preparer ===
+
+impl Preparer {
+    /// An order, or everything that speaks against it.
+    pub(crate) async fn prepare(
+        &self,
+        application: ApplicationId,
+        draft: Draft,
+        identity: Identity,
+    ) -> Result<Order, Vec<Fault>> {
+        let connection = self
+            .connection(application, &draft)
+            .await
+            .map_err(|fault| vec![fault])?;
+        let contents = self.contents(&draft).await?;
+        let terms = Terms {
+            on_unknown: draft.on_unknown,
+            priority: draft.priority.unwrap_or(Priority::Normal),
+            send_at: draft.send_at,
+            expires_at: draft.expires_at,
+            lifetime: LIFETIME,
+        };
+        let id = self.ids.next();
+        let letters = contents.into_iter().enumerate().map(|(number, content)| Letter {
+            to: draft.to.clone(),
+            content,
+            sandbox: draft.sandbox,
+            reply_to: draft.reply_to.clone().filter(|_| number == 0),
+            fallback: draft.fallback.clone().filter(|_| number == 0),
+        });
+        let parts = letters.enumerate().map(|(number, letter)| Part {
+            sealed: self
+                .vault
+                .seal_letter(application, ids::part(id, number).uuid(), &letter),
+            letter: Arc::new(letter),
+        });
+        Ok(Order {
+            id,
+            application,
+            connection,
+            parts: parts.collect(),
+            to: draft.to,
+            terms,
+            key_hash: identity.key_hash,
+            fingerprint: identity.fingerprint,
+            traceparent: trace::current_traceparent(),
+            awaited: false,
+        })
+    }
+
+    /// The application's connection, if it can send now.
+    async fn connection(&self, application: ApplicationId, draft: &Draft) -> Result<Arc<Connection>, Fault> {
+        let known = self.projection.get(draft.connection).await?;
+        let connection = known
+            .filter(|connection| connection.application == application)
+            .ok_or_else(|| Fault::not_found("connection"))?;
+        // A pause is not an end: messages are stored and wait.
+        if connection.is_active() {
+            Ok(connection)
+        } else {
+            let state = connection.obstacle();
+            Err(
+                Fault::precondition(ErrorReason::ConnectionNotActive, format!("the connection is {state}"))
+                    .with("state", state),
+            )
+        }
+    }
+
+    /// What each message of the request says.
+    async fn contents(&self, draft: &Draft) -> Result<Vec<Content>, Vec<Fault>> {
+        match &draft.body {
+            Body::Content(content) => Ok(vec![content.clone()]),
+            Body::Files { .. } => Err(vec![Fault::internal("files are not looked up yet")]),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! `ValidateMessage`: everything that stands in a message's way, without storing or sending it.
+
+use outeract_proto::messaging::v1::{Obstacle, ValidateMessageRequest, ValidateMessageResponse};
+use outeract_proto::reason_str;
+use outeract_rpc::{Fault, Reply, caller};
+use tonic::{Request, Response};
+
+use super::Messaging;
+use super::batch_send_messages::violation;
+use crate::accept::draft;
+use crate::accept::prepare::Identity;
+
+pub(super) async fn validate_message(
+    service: &Messaging,
+    request: Request<ValidateMessageRequest>,
+) -> Reply<ValidateMessageResponse> {
+    let application = caller::application(&request)?.id;
+    let message = request.into_inner().message.unwrap_or_default();
+    let key = (!message.idempotency_key.is_empty())
+        .then(|| draft::check_key(&message.idempotency_key))
+        .and_then(Result::err);
+    let mut answer = ValidateMessageResponse {
+        field_violations: key.iter().map(violation).collect(),
+        ..ValidateMessageResponse::default()
+    };
+    let draft = match draft::check(message, service.context.clock.now()) {
+        Ok(draft) => draft,
+        Err(violations) => {
+            answer.field_violations.extend(violations.iter().map(violation));
+            return Ok(Response::new(answer));
+        }
+    };
+    let identity = Identity {
+        key_hash: [0; 16],
+        fingerprint: [0; 16],
+    };
+    if let Err(faults) = service.preparer.prepare(application, draft, identity).await {
+        for fault in faults {
+            // What is ours to mend is no obstacle of the message's.
+            if fault.code() == tonic::Code::Internal || fault.code() == tonic::Code::Unavailable {
+                return Err(fault.into());
+            }
+            answer.field_violations.extend(fault.violations().iter().map(violation));
+            if fault.violations().is_empty() {
+                answer.obstacles.push(refusal(&fault));
+            }
+        }
+    }
+    answer.storable = answer.field_violations.is_empty() && answer.obstacles.iter().all(|obstacle| !obstacle.refuses);
+    Ok(Response::new(answer))
+}
+
+fn refusal(fault: &Fault) -> Obstacle {
+    Obstacle {
+        reason: reason_str(fault.reason()).to_owned(),
+        message: fault.message().to_owned(),
+        retry_time: None,
+        refuses: true,
+    }
+}
