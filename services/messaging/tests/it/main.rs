@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot get what it needs fails at once")]
 
 mod away;
+mod batch;
 mod evidence;
 mod fairness;
 mod idempotency;
