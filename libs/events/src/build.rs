@@ -29,6 +29,8 @@ pub struct Outbound<'a> {
     pub contact: ContactId,
     /// What it says.
     pub content: &'a Content,
+    /// Meta's id of the message it replies to.
+    pub reply_to: Option<&'a Wamid>,
 }
 
 /// A step of a message on its way to Meta: a child of `message.outbound`.
@@ -125,7 +127,9 @@ impl Outbound<'_> {
             external_message_id: String::new(),
             role: "assistant".to_owned(),
             content: Some(content::to_proto(self.content)),
-            reply_to_external_message_id: String::new(),
+            reply_to_external_message_id: self
+                .reply_to
+                .map_or_else(String::new, |wamid| wamid.as_str().to_owned()),
         };
         let edges = Edges {
             sent_by: Some(business(self.business)),

@@ -41,6 +41,7 @@ pub(crate) fn outbound(
         to: letter.to.as_str(),
         contact: ContactId::from_uuid(contact),
         content: &letter.content,
+        reply_to: letter.reply_to.as_ref(),
     }
     .record();
     Told {

@@ -63,8 +63,7 @@ struct StoredLetter {
 impl Letter {
     /// About how many bytes it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        let Content::Text(text) = &self.content;
-        self.to.as_str().len() + text.body().len()
+        self.to.as_str().len() + self.content.bytes()
     }
 }
 
@@ -240,6 +239,7 @@ impl Vault {
 pub(crate) mod tests {
     use outeract_clock::SeededRandom;
     use outeract_domain::Text;
+    use outeract_events::sample::Sampler;
 
     use super::*;
 
@@ -247,6 +247,16 @@ pub(crate) mod tests {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         let ring = KeyRing::parse(&format!("k1:{key}\nhash:{key}")).expect("a key ring");
         Vault::new(Arc::new(ring), Arc::new(SeededRandom::new(1)))
+    }
+
+    fn letter_of(content: Option<MessageContent>) -> Letter {
+        Letter {
+            to: "+14155551234".parse().expect("a number"),
+            content: content::from_proto(content).expect("valid"),
+            sandbox: false,
+            reply_to: None,
+            fallback: None,
+        }
     }
 
     fn letter(body: &str, preview: Option<bool>) -> Letter {
@@ -324,5 +334,19 @@ pub(crate) mod tests {
             vault.fingerprint(ApplicationId::from_uuid(Uuid::from_u128(1)), &mut elsewhere),
             prints[0]
         );
+    }
+
+    #[test]
+    fn letters_of_every_kind_open_as_they_were_sealed() {
+        let vault = vault();
+        let (application, message) = (ApplicationId::from_uuid(Uuid::from_u128(1)), Uuid::from_u128(2));
+        let mut sampler = Sampler::valid(7);
+        for _ in 0..500 {
+            let letter = letter_of(Some(sampler.content()));
+            let sealed = vault.seal_letter(application, message, &letter);
+            let opened = vault.open_letter(application.uuid(), message, &sealed).expect("opens");
+            assert_eq!(opened.content, letter.content);
+            assert!(letter.bytes() >= letter.content.bytes());
+        }
     }
 }

@@ -216,19 +216,24 @@ impl Found {
 
     /// Content that keeps its limits; its own paths stand below `path`, without `inner` in front.
     fn content(&mut self, content: Option<MessageContent>, path: &str, inner: &str) -> Option<Content> {
-        let violation = match content::from_proto(content) {
+        let violations = match content::from_proto(content) {
             Ok(content) => return Some(content),
-            Err(violation) => violation,
+            Err(violations) => violations,
         };
-        let rest = violation.path.strip_prefix(inner).unwrap_or(&violation.path);
-        let rest = rest.trim_start_matches('.').to_owned();
-        self.0.push(Violation::new(rest, violation.description).within(path));
+        for violation in violations {
+            let rest = violation.path.strip_prefix(inner).unwrap_or(&violation.path);
+            let rest = rest.trim_start_matches('.').to_owned();
+            self.0.push(Violation::new(rest, violation.description).within(path));
+        }
         None
     }
 
-    fn reply_to(&mut self, wamid: String, _: Option<&Body>) -> Option<Wamid> {
+    fn reply_to(&mut self, wamid: String, body: Option<&Body>) -> Option<Wamid> {
         if wamid.is_empty() {
             return None;
+        }
+        if matches!(body, Some(Body::Content(content)) if content.is_reaction()) {
+            self.add("reply_to_external_message_id", "must not be set for a reaction");
         }
         let read = Wamid::new(wamid);
         if read.is_none() {

@@ -266,6 +266,7 @@ impl App {
             to: "+14155551234",
             contact: ContactId::from_uuid(uuid::Uuid::from_u128(7)),
             content: &text("Hello! Thanks for contacting us."),
+            reply_to: None,
         }
         .record()
     }
