@@ -266,11 +266,6 @@ impl Media {
         found.map(|medium| medium.until_ms = at_ms).is_some()
     }
 
-    /// How many there are.
-    pub(crate) fn count(&self) -> usize {
-        self.shelf().by_id.len()
-    }
-
     /// Forgets all.
     pub(crate) fn clear(&self) {
         *self.shelf() = Shelf::default();

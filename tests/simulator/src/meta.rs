@@ -1,7 +1,7 @@
 //! The one state behind all endpoints.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -14,8 +14,9 @@ use crate::ids::Ids;
 use crate::known::Known;
 use crate::ledger::Ledger;
 use crate::media::Media;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Update};
 use crate::users::Users;
+use crate::webhook;
 use crate::world::{Number, Waba, World};
 
 /// Everything the simulator knows.
@@ -79,6 +80,20 @@ pub(crate) struct Counts {
 /// A counter.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
+
+/// What a configured subscription is to.
+const FIELDS: &[&str] = &[
+    "messages",
+    "account_update",
+    "business_capability_update",
+    "phone_number_quality_update",
+    "message_template_status_update",
+    "message_template_quality_update",
+    "message_template_components_update",
+    "template_category_update",
+    "user_preferences",
+    "user_id_update",
+];
 
 // === impl Meta ===
 
@@ -157,6 +172,22 @@ impl Meta {
         subscribed.map(|is| is.callback_url.clone())
     }
 
+    /// Tells of a change in a field of its own, if the app is subscribed to the account and to the field.
+    pub(crate) fn announce(&self, waba_id: &str, subscribed: &AtomicBool, field: &str, value: &serde_json::Value) {
+        let subscription = self.subscription.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = subscription
+            .as_ref()
+            .is_some_and(|is| is.fields.iter().any(|wanted| wanted == field));
+        if wanted && subscribed.load(Ordering::Relaxed) {
+            self.outbox.now([Update::Change {
+                waba_id: waba_id.to_owned(),
+                field: field.to_owned(),
+                value: Arc::from(webhook::raw(value)),
+                at: self.now_ms() / 1_000,
+            }]);
+        }
+    }
+
     /// The time of day, in unix milliseconds.
     #[expect(
         clippy::disallowed_methods,
@@ -201,7 +232,7 @@ impl Meta {
 fn configured(config: &Config) -> Option<Subscription> {
     config.webhook_url.clone().map(|callback_url| Subscription {
         callback_url,
-        fields: vec!["messages".to_owned()],
+        fields: FIELDS.iter().map(|field| (*field).to_owned()).collect(),
     })
 }
 

@@ -141,6 +141,25 @@ impl StatusPlan {
     }
 }
 
+// === impl Sent ===
+
+impl Sent {
+    /// The same message when it is no longer held.
+    pub(crate) fn released(&self, plan: StatusPlan, steps: Vec<(u8, i64)>) -> Self {
+        Self {
+            number: self.number.clone(),
+            wamid: self.wamid.clone(),
+            recipient: self.recipient.clone(),
+            category: self.category,
+            callback: self.callback.clone(),
+            entry: self.entry,
+            plan,
+            steps,
+            first: Notify::new(),
+        }
+    }
+}
+
 // === impl Update ===
 
 impl Update {

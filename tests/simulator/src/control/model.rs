@@ -84,8 +84,14 @@ pub struct NumberCreated {
 pub struct ChangeNumber {
     /// Messages a second.
     pub throughput: Option<u32>,
+    /// A webhook tells of the throughput.
+    pub announce: bool,
     /// Whether Meta removed it.
     pub deleted: Option<bool>,
+    /// Makes it a test number, which may write to these recipients only: 131030.
+    pub test_recipients: Option<Vec<String>>,
+    /// True: it is no test number any more.
+    pub live: Option<bool>,
 }
 
 /// What to change of a token.
@@ -100,14 +106,6 @@ pub struct ChangeToken {
     /// Seconds until it expires; 0: never.
     #[serde(default)]
     pub expires_in_seconds: Option<i64>,
-}
-
-/// What to change of a portfolio.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChangePortfolio {
-    /// Its messaging limit.
-    pub tier: Tier,
 }
 
 /// A message from a user.
@@ -224,6 +222,14 @@ pub struct LedgerQuery {
     pub to: Option<String>,
     /// Only those from this number.
     pub phone_number_id: Option<String>,
+    /// Only those of this type.
+    pub r#type: Option<String>,
+    /// Only those of the template with this name.
+    pub template: Option<String>,
+    /// Only those with this medium: its id or link.
+    pub media: Option<String>,
+    /// Only those to this user, whichever way they were addressed: digits, or the id of a user without a number.
+    pub user: Option<String>,
 }
 
 /// What happened so far.

@@ -134,7 +134,7 @@ fn accept(
     let steps = if paced {
         Vec::new()
     } else {
-        steps(meta, now_ms, &plan, checked)
+        steps(meta, now_ms, &plan, (checked.reacts_to.is_some(), checked.voice))
     };
     let sent = Arc::new(Sent {
         recipient: Recipient {
@@ -163,6 +163,17 @@ fn accept(
             meta.outbox.statuses(sent.clone());
             Ok((sent, template.map(|_| "accepted")))
         }
+    }
+}
+
+/// Lets messages go that were held for their template, or lets them fail.
+pub(crate) fn release(meta: &Meta, waiting: &[Arc<Sent>], fails: Option<&(i32, String)>) {
+    let now_ms = meta.now_ms();
+    for held in waiting {
+        let mut plan = held.plan.clone();
+        plan.fail = plan.fail.or_else(|| fails.cloned());
+        let steps = steps(meta, now_ms, &plan, (false, false));
+        meta.outbox.statuses(Arc::new(held.released(plan, steps)));
     }
 }
 
@@ -197,13 +208,13 @@ fn entry(number: &Number, checked: &Checked, admitted: &Admitted, body: &[u8], n
 }
 
 /// Which statuses come, and when.
-fn steps(meta: &Meta, now_ms: i64, plan: &StatusPlan, checked: &Checked) -> Vec<(u8, i64)> {
+fn steps(meta: &Meta, now_ms: i64, plan: &StatusPlan, (reaction, voice): (bool, bool)) -> Vec<(u8, i64)> {
     let delays = meta.delays();
     let sent = now_ms + meta.ids.between(delays.sent_ms) as i64;
     let mut steps = Vec::with_capacity(3);
     if plan.fail.is_some() {
         steps.push((FAILED, sent));
-    } else if checked.reacts_to.is_some() {
+    } else if reaction {
         // Nothing else follows a reaction.
         steps.push((SENT, sent));
     } else {
@@ -212,7 +223,7 @@ fn steps(meta: &Meta, now_ms: i64, plan: &StatusPlan, checked: &Checked) -> Vec<
         if meta.ids.chance(delays.read_probability) {
             let read = delivered + meta.ids.between(delays.read_ms) as i64;
             steps.push((READ, read));
-            if checked.voice {
+            if voice {
                 steps.push((PLAYED, read));
             }
         }

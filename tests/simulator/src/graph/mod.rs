@@ -21,6 +21,8 @@ use axum::routing::{get, post};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
+pub(crate) use self::messages::release;
+pub(crate) use self::templates::owner;
 use crate::errors::Refusal;
 use crate::faults::{Answer, Call, Plan};
 use crate::meta::Meta;

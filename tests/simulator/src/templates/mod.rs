@@ -2,6 +2,7 @@
 
 mod defaults;
 mod definition;
+pub(crate) mod events;
 mod fit;
 
 use std::collections::{BTreeMap, HashMap};
@@ -175,6 +176,13 @@ impl Template {
     /// Where the page that ends with it goes on.
     pub(crate) fn cursor(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.seq.to_string())
+    }
+
+    /// Gives it other components, or says why they are none.
+    pub(crate) fn set_components(&mut self, components: &Value) -> Result<(), String> {
+        self.definition = Arc::new(Definition::read(components, &self.category)?);
+        self.components = components.clone();
+        Ok(())
     }
 
     /// The fields that are wanted, or Meta's usual ones.
