@@ -1,120 +1,162 @@
-use std::fmt;
+//! What a message says: a type for each kind, whose values are within Meta's limits. Source of the limits: Meta, Cloud API, "Messages".
+//!
+//! [`Check::of`] makes a value from what a caller gave and tells everything that breaks a limit at once, with the path of each field as the contract names it.
 
-/// What a message says. Every value of this type is within Meta's limits.
+mod audio;
+mod check;
+pub mod contacts;
+mod document;
+mod image;
+pub mod interactive;
+mod json;
+mod location;
+mod media;
+mod part;
+mod private;
+mod reaction;
+mod sticker;
+pub mod template;
+mod text;
+mod video;
+
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+
+use crate::FileId;
+use part::{Part as _, part};
+
+pub use audio::Audio;
+pub use check::{Check, Draft, Drafts, Violation};
+pub use contacts::Contacts;
+pub use document::Document;
+pub use image::Image;
+pub use interactive::Interactive;
+pub use json::{Finite, Json};
+pub use location::Location;
+pub use media::{Link, MediaId, MediaSource};
+pub use private::Private;
+pub use reaction::Reaction;
+pub use sticker::Sticker;
+pub use template::Template;
+pub use text::Text;
+pub use video::Video;
+
+/// What a message says. Every value of this type is within Meta's limits; what it says is private, and `Debug` hides it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// Plain text.
     Text(Text),
+    /// A picture.
+    Image(Image),
+    /// A film.
+    Video(Video),
+    /// Sound.
+    Audio(Audio),
+    /// Any file.
+    Document(Box<Document>),
+    /// A sticker.
+    Sticker(Sticker),
+    /// A place.
+    Location(Box<Location>),
+    /// Address cards.
+    Contacts(Contacts),
+    /// A reaction to an earlier message, or its removal.
+    Reaction(Reaction),
+    /// Buttons, lists and the like.
+    Interactive(Box<Interactive>),
+    /// A template that Meta approved.
+    Template(Box<Template>),
 }
 
-/// Plain text of 1 to 4,096 characters. It is private: `Debug` shows only its length.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Text {
-    body: String,
-    preview_url: Option<bool>,
-}
+part!(
+    enum Content {
+        Text,
+        Image,
+        Video,
+        Audio,
+        Document,
+        Sticker,
+        Location,
+        Contacts,
+        Reaction,
+        Interactive,
+        Template,
+    }
+);
 
-/// A field that breaks its limits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Violation {
-    /// Path of the field in the request, for example `content.text.body`.
-    pub path: String,
-    /// What the field must be. Names limits, never values.
-    pub description: String,
-}
+/// Most characters of a text below a picture, a film or a file.
+const MAX_CAPTION: usize = 1_024;
 
-// === impl Text ===
+// === impl Content ===
 
-impl Text {
-    /// Most characters (Unicode scalar values) that Meta accepts.
-    pub const MAX_CHARACTERS: usize = 4_096;
-    /// Most bytes in UTF-8: four for each character.
-    pub const MAX_BYTES: usize = 4 * Self::MAX_CHARACTERS;
-
-    /// The text, if it is within the limits. `path` is where the text stands in the request.
-    pub fn new(body: String, preview_url: Option<bool>, path: &str) -> Result<Self, Violation> {
-        // The byte bound comes first: counting characters reads the whole text.
-        let within = body.len() <= Self::MAX_BYTES && body.chars().count() <= Self::MAX_CHARACTERS;
-        if within && body.chars().any(|character| !character.is_whitespace()) {
-            Ok(Self { body, preview_url })
-        } else {
-            Err(Violation::new(
-                path,
-                format!(
-                    "must be 1 to {} characters and not only white space",
-                    Self::MAX_CHARACTERS
-                ),
-            ))
+impl Content {
+    /// The kind, as Meta and the contract name it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Image(_) => "image",
+            Self::Video(_) => "video",
+            Self::Audio(_) => "audio",
+            Self::Document(_) => "document",
+            Self::Sticker(_) => "sticker",
+            Self::Location(_) => "location",
+            Self::Contacts(_) => "contacts",
+            Self::Reaction(_) => "reaction",
+            Self::Interactive(_) => "interactive",
+            Self::Template(_) => "template",
         }
     }
 
-    /// The text itself.
-    pub fn body(&self) -> &str {
-        &self.body
+    /// Whether it may only be sent while the recipient's 24-hour window is open: everything but templates.
+    pub fn needs_window(&self) -> bool {
+        self.template().is_none()
     }
 
-    /// Whether Meta shows a preview of the first link; `None` leaves it to Meta.
-    pub fn preview_url(&self) -> Option<bool> {
-        self.preview_url
-    }
-}
-
-impl fmt::Debug for Text {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Text({} bytes)", self.body.len())
-    }
-}
-
-// === impl Violation ===
-
-impl Violation {
-    /// A violation of the field at `path`.
-    pub fn new(path: impl Into<String>, description: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            description: description.into(),
+    /// The template, if it is one.
+    pub fn template(&self) -> Option<&Template> {
+        match self {
+            Self::Template(template) => Some(template),
+            _ => None,
         }
     }
 
-    /// The same violation one level further out: `prefix.path`.
-    #[must_use]
-    pub fn within(mut self, prefix: &str) -> Self {
-        self.path = if self.path.is_empty() {
-            prefix.to_owned()
-        } else {
-            format!("{prefix}.{}", self.path)
-        };
-        self
+    /// Whether it is a reaction or the removal of one.
+    pub fn is_reaction(&self) -> bool {
+        matches!(self, Self::Reaction(_))
+    }
+
+    /// The files it carries, in order, each once.
+    pub fn file_ids(&self) -> Vec<FileId> {
+        let mut media = Vec::new();
+        self.media(&mut media);
+        let mut files = Vec::new();
+        for file in media.into_iter().filter_map(MediaSource::file_id) {
+            if !files.contains(&file) {
+                files.push(file);
+            }
+        }
+        files
+    }
+
+    /// The same with Meta's media id in place of every file. The error is a file that `media` lacks.
+    pub fn with_media<S: BuildHasher>(&self, media: &HashMap<FileId, String, S>) -> Result<Self, FileId> {
+        let mut content = self.clone();
+        let mut sources = Vec::new();
+        content.media_mut(&mut sources);
+        for source in sources {
+            if let Some(file) = source.file_id() {
+                let id = media.get(&file).filter(|id| !id.is_empty()).ok_or(file)?;
+                *source = MediaSource::Id(MediaId::of_meta(id));
+            }
+        }
+        Ok(content)
+    }
+
+    /// About how many bytes it takes in memory.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.heap()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn limits_count_characters_not_bytes() {
-        assert!(Text::new("é".repeat(4_096), None, "body").is_ok());
-        assert!(Text::new("😀".repeat(4_096), None, "body").is_ok());
-        let violation = Text::new("a".repeat(4_097), None, "content.text.body").expect_err("too long");
-        assert_eq!(violation.path, "content.text.body");
-        for blank in ["", " ", "\n\t"] {
-            assert!(Text::new(blank.to_owned(), None, "body").is_err());
-        }
-    }
-
-    #[test]
-    fn debug_hides_the_text() {
-        let text = Content::Text(Text::new("secret words".to_owned(), None, "body").expect("valid"));
-        assert_eq!(format!("{text:?}"), "Text(Text(12 bytes))");
-    }
-
-    #[test]
-    fn paths_grow_outwards() {
-        assert_eq!(
-            Violation::new("text.body", "…").within("content").path,
-            "content.text.body"
-        );
-        assert_eq!(Violation::new("", "…").within("content").path, "content");
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The nouns of the product: ids, phone numbers, content, states, deliveries. Pure values: no I/O, no wire format.
 
 mod callback;
-mod content;
+pub mod content;
 mod delivery;
 pub mod event_id;
 mod id;
@@ -11,7 +11,7 @@ mod recipient;
 mod state;
 
 pub use callback::{Callback, InvalidCallback};
-pub use content::{Content, Text, Violation};
+pub use content::{Content, MediaSource, Template, Text, Violation};
 pub use delivery::{Delivery, DeliveryState, DeliveryStatus};
 pub use id::{ApplicationId, ConnectionId, ContactId, EventId, FileId, InvalidId, KeyId, WebhookId};
 pub use phone::{E164, InvalidNumber, PhoneNumberId, WabaId, Wamid};
