@@ -2,6 +2,8 @@
 
 mod build;
 pub mod content;
+#[cfg(any(test, feature = "test-util"))]
+pub mod sample;
 pub mod timestamp;
 
 pub use build::{Inbound, Outbound, Status, Step, Submission};

@@ -61,6 +61,12 @@ impl Violation {
 
 // === impl Draft ===
 
+impl<T> From<T> for Draft<T> {
+    fn from(value: T) -> Self {
+        Self(Some(value))
+    }
+}
+
 impl<T> Draft<T> {
     /// What was made of the part.
     #[must_use]
@@ -168,8 +174,8 @@ impl Check {
         Draft(None)
     }
 
-    /// Notes that a field breaks its limits.
-    pub(super) fn note(&mut self, field: &str, description: impl Into<String>) {
+    /// Notes that a field breaks its limits; `""` is the part itself.
+    pub fn note(&mut self, field: &str, description: impl Into<String>) {
         if self.violations.len() < MOST_VIOLATIONS {
             let outer = self.enter(field);
             self.violations.push(Violation::new(self.path.clone(), description));
