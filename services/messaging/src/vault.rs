@@ -51,8 +51,7 @@ struct StoredLetter {
 impl Letter {
     /// About how many bytes it takes in memory.
     pub(crate) fn bytes(&self) -> usize {
-        let Content::Text(text) = &self.content;
-        self.to.as_str().len() + text.body().len()
+        self.to.as_str().len() + self.content.bytes()
     }
 }
 
@@ -164,24 +163,17 @@ impl Vault {
 
     /// What tells one request from another under the same idempotency key: everything but the key and how long to wait.
     pub(crate) fn fingerprint(&self, connection: ConnectionId, letter: &Letter, on_unknown: OnUnknown) -> Hash {
-        let Content::Text(text) = &letter.content;
-        let preview = match text.preview_url() {
-            None => [0],
-            Some(false) => [1],
-            Some(true) => [2],
-        };
-        // The first part is the version of this encoding.
         let policy = on_unknown.code().to_be_bytes();
         self.hash(
             "messaging.fingerprint",
             &[
-                &[1],
+                // The version of this encoding.
+                &[2],
                 connection.uuid().as_bytes(),
                 letter.to.as_str().as_bytes(),
                 &policy,
-                b"text",
-                &preview,
-                text.body().as_bytes(),
+                // Equal contents are written alike, to the byte.
+                &content::to_proto(&letter.content).encode_to_vec(),
             ],
         )
     }
@@ -225,6 +217,7 @@ impl Vault {
 pub(crate) mod tests {
     use outeract_clock::SeededRandom;
     use outeract_domain::Text;
+    use outeract_events::sample::Sampler;
 
     use super::*;
 
@@ -232,6 +225,13 @@ pub(crate) mod tests {
         let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         let ring = KeyRing::parse(&format!("k1:{key}\nhash:{key}")).expect("a key ring");
         Vault::new(Arc::new(ring), Arc::new(SeededRandom::new(1)))
+    }
+
+    fn letter_of(content: Option<MessageContent>) -> Letter {
+        Letter {
+            to: "+14155551234".parse().expect("a number"),
+            content: content::from_proto(content).expect("valid"),
+        }
     }
 
     fn letter(body: &str, preview: Option<bool>) -> Letter {
@@ -281,5 +281,26 @@ pub(crate) mod tests {
             prints[0],
             vault.fingerprint(connection(1), &letter("hello", None), OnUnknown::Hold)
         );
+    }
+    #[test]
+    fn letters_of_every_kind_open_and_have_prints_of_their_own() {
+        let vault = vault();
+        let (application, message) = (ApplicationId::from_uuid(Uuid::from_u128(1)), Uuid::from_u128(2));
+        let connection = ConnectionId::from_uuid(Uuid::from_u128(3));
+        let mut sampler = Sampler::valid(7);
+        let mut seen = std::collections::HashMap::new();
+        for _ in 0..500 {
+            let letter = letter_of(Some(sampler.content()));
+            let sealed = vault.seal_letter(application, message, &letter);
+            let opened = vault
+                .open_letter(application.uuid(), message, &sealed)
+                .expect("opens");
+            assert_eq!(opened.content, letter.content);
+            let print = vault.fingerprint(connection, &letter, OnUnknown::Hold);
+            assert_eq!(vault.fingerprint(connection, &opened, OnUnknown::Hold), print);
+            let same = seen.entry(print).or_insert_with(|| letter.content.clone());
+            assert_eq!(*same, letter.content, "another content has this print");
+            assert!(letter.bytes() >= letter.content.bytes());
+        }
     }
 }

@@ -164,7 +164,7 @@ fn check(request: SendMessageRequest) -> Result<Checked, Vec<Violation>> {
         .to_external_id
         .parse()
         .map_err(|error| Violation::new("to_external_id", format!("{error}")));
-    let content = content::from_proto(request.content).map_err(|violation| violation.within("content"));
+    let content = content::from_proto(request.content);
     let on_unknown = match OnUnknownProto::try_from(request.on_unknown) {
         Ok(OnUnknownProto::Unspecified | OnUnknownProto::Hold) => Ok(OnUnknown::Hold),
         Ok(OnUnknownProto::Resend) => Ok(OnUnknown::Resend),
@@ -179,7 +179,9 @@ fn check(request: SendMessageRequest) -> Result<Checked, Vec<Violation>> {
     let mut take = |violation| violations.push(violation);
     let connection = connection.map_err(&mut take).ok();
     let to = to.map_err(&mut take).ok();
-    let content = content.map_err(&mut take).ok();
+    let content = content
+        .map_err(|broken| broken.into_iter().map(|violation| violation.within("content")).for_each(&mut take))
+        .ok();
     let on_unknown = on_unknown.map_err(&mut take).ok();
     let wait = wait.map_err(&mut take).ok();
     match (connection, to, content, on_unknown, wait) {
