@@ -292,9 +292,7 @@ pub(crate) mod tests {
         for _ in 0..500 {
             let letter = letter_of(Some(sampler.content()));
             let sealed = vault.seal_letter(application, message, &letter);
-            let opened = vault
-                .open_letter(application.uuid(), message, &sealed)
-                .expect("opens");
+            let opened = vault.open_letter(application.uuid(), message, &sealed).expect("opens");
             assert_eq!(opened.content, letter.content);
             let print = vault.fingerprint(connection, &letter, OnUnknown::Hold);
             assert_eq!(vault.fingerprint(connection, &opened, OnUnknown::Hold), print);

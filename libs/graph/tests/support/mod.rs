@@ -135,5 +135,7 @@ pub(crate) fn number(id: &str) -> PhoneNumberId {
 /// The body of a text message to the user.
 pub(crate) fn text(body: &str, preview: Option<bool>, callback: &str) -> Vec<u8> {
     let content = Content::Text(Text::new(body.to_owned(), preview, "content.text.body").expect("valid"));
-    wire::Message::new(&USER.parse().expect("a recipient"), &content, callback).to_json()
+    let to = USER.parse().expect("a recipient");
+    let message = wire::Message::new(&to, &content, None, callback).expect("it has no files");
+    message.to_json()
 }

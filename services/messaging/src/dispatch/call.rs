@@ -190,7 +190,11 @@ impl Line {
             attempt: flight.begun.attempt,
         }
         .to_string();
-        let body = wire::Message::new(&flight.letter.to, &flight.letter.content, &callback).to_json();
+        // Whose files Meta was not given cannot be written, and is not sent.
+        let message = wire::Message::new(&flight.letter.to, &flight.letter.content, None, &callback);
+        let Ok(body) = message.map(|message| message.to_json()) else {
+            return self.never_sent(flight).await;
+        };
         let start = Instant::now();
         let answer = if asked.elapsed() < self.timing.call_budget {
             let span = trace::span_child_of("messaging.call", traceparent);

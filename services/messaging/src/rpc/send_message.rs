@@ -180,7 +180,12 @@ fn check(request: SendMessageRequest) -> Result<Checked, Vec<Violation>> {
     let connection = connection.map_err(&mut take).ok();
     let to = to.map_err(&mut take).ok();
     let content = content
-        .map_err(|broken| broken.into_iter().map(|violation| violation.within("content")).for_each(&mut take))
+        .map_err(|broken| {
+            broken
+                .into_iter()
+                .map(|violation| violation.within("content"))
+                .for_each(&mut take)
+        })
         .ok();
     let on_unknown = on_unknown.map_err(&mut take).ok();
     let wait = wait.map_err(&mut take).ok();

@@ -64,9 +64,11 @@ async fn bare(report: &mut Report, watch: &Watch, stage: &Stage) -> Result<()> {
                 Arc::clone(&to),
             );
             async move {
-                let body = Message::new(&to, &content, "evt_01jd00000000000000000000aa.1").to_json();
+                let Ok(message) = Message::new(&to, &content, None, "evt_01jd00000000000000000000aa.1") else {
+                    return false;
+                };
                 matches!(
-                    graph.send_message(&token, &number, body).await,
+                    graph.send_message(&token, &number, message.to_json()).await,
                     Outcome::Accepted { .. }
                 )
             }
