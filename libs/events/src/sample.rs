@@ -45,7 +45,7 @@ impl Sampler {
 
     /// Contents of which about half break a limit or more.
     pub fn any(seed: u64) -> Self {
-        Self { state: seed, slips: 25 }
+        Self { state: seed, slips: 12 }
     }
 
     /// The next content.
