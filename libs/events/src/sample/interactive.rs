@@ -151,10 +151,12 @@ impl Sampler {
     }
 
     fn section_title(&mut self, sections: usize) -> String {
-        if sections > 1 {
-            self.text(24)
-        } else {
+        if sections == 1 {
             self.optional_text(24)
+        } else if self.slips() {
+            String::new()
+        } else {
+            self.text(24)
         }
     }
 
