@@ -17,8 +17,12 @@ use prost_types::{ListValue, Struct, Value};
 #[derive(Debug)]
 pub struct Sampler {
     state: u64,
-    /// Of so many decisions one breaks a limit; 0: none.
-    slips: u64,
+    /// Whether limits are broken at all.
+    broken: bool,
+    /// How many decisions the content took so far.
+    decisions: u64,
+    /// The decision that breaks its limit.
+    slip: Option<u64>,
 }
 
 const LETTERS: &[char] = &['a', 'Z', '7', '-', '.', 'é', '日', '😀'];
@@ -40,17 +44,43 @@ const BAD_ADDRESSES: &[&str] = &["", "example.com", "ftp://a.b", "javascript:ale
 impl Sampler {
     /// Contents within every limit.
     pub fn valid(seed: u64) -> Self {
-        Self { state: seed, slips: 0 }
+        Self {
+            state: seed,
+            broken: false,
+            decisions: 0,
+            slip: None,
+        }
     }
 
-    /// Contents of which about half break a limit or more.
+    /// Contents of which about half break one limit.
     pub fn any(seed: u64) -> Self {
-        Self { state: seed, slips: 25 }
+        Self {
+            broken: true,
+            ..Self::valid(seed)
+        }
     }
 
     /// The next content.
     pub fn content(&mut self) -> MessageContent {
-        if self.slips() && self.below(8) == 0 {
+        let start = self.state;
+        self.slip = None;
+        let content = self.draw();
+        if self.broken {
+            // Once more, with one of the decisions the other way; or beyond the last one.
+            let choice = self.below(2 * self.decisions);
+            let next = self.next();
+            self.state = start;
+            self.slip = Some(choice);
+            let content = self.draw();
+            self.state = next;
+            return content;
+        }
+        content
+    }
+
+    fn draw(&mut self) -> MessageContent {
+        self.decisions = 0;
+        if self.slips() {
             return MessageContent { kind: None };
         }
         let kind = match self.below(14) {
@@ -290,7 +320,8 @@ impl Sampler {
 
     /// Whether this decision breaks a limit.
     fn slips(&mut self) -> bool {
-        self.slips > 0 && self.below(self.slips) == 0
+        self.decisions += 1;
+        self.slip == Some(self.decisions - 1)
     }
 
     fn index(&mut self, length: usize) -> usize {

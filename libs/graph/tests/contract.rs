@@ -1,76 +1,33 @@
 //! What we send, and what the simulator answers and posts, held against Meta's own `OpenAPI` file.
 //!
 //! The file is not ours to ship: `META_OPENAPI` names it, and without it this check says that it was left out. Where the file is behind Meta's pages, or is damaged by the way it was merged,
-//! `EXCEPTIONS` says so one by one; an exception that nothing needs any more fails.
+//! `schema/exceptions.rs` says so one by one; an exception that nothing needs any more fails.
 
 #![expect(clippy::expect_used, reason = "what is not as expected fails the test")]
 #![expect(dead_code, reason = "what several tests share is not used whole by each")]
 
+mod golden;
 mod schema;
 mod support;
 
 use std::time::Duration;
 
+use outeract_domain::Wamid;
 use outeract_egress::{Client as Http, Config as HttpConfig};
-use outeract_graph::{Client, Token};
+use outeract_graph::{Client, Token, wire};
 use outeract_seal::Secret;
 use outeract_simulator::control::{Inbound, NewWorld};
 use outeract_simulator::{Config, Effect, Match, Simulator, StatusDelays, Switches};
-use schema::{Exception, Schemas};
+use schema::{Schemas, schemas};
 use serde_json::Value;
 use support::{Sink, USER, number, text};
-
-const EXCEPTIONS: &[Exception] = &[
-    Exception::Instead {
-        schema: "IncomingMessage",
-        of: "TextMessage",
-        use_instead: "TextMessage_2",
-        why: "the merge gave the webhook's text message the name of the request's",
-    },
-    Exception::Instead {
-        schema: "TextMessage_2",
-        of: "BaseMessageProperties",
-        use_instead: "BaseMessageProperties_1",
-        why: "the merge gave the webhook's base the name of the request's",
-    },
-    Exception::MayHave {
-        schema: "TextMessage",
-        property: "biz_opaque_callback_data",
-        why: "documented for every message; the file has it for calls only",
-    },
-    Exception::MayBe {
-        schema: "WhatsAppPhoneNumberStatus",
-        value: "CONNECTED",
-        why: "what the phone number page shows",
-    },
-    Exception::MayLack {
-        schema: "ContextObject",
-        property: "referred_product",
-        why: "a plain reply has none",
-    },
-];
-
-fn schemas() -> Option<Schemas> {
-    let Some(path) = std::env::var_os("META_OPENAPI").filter(|path| !path.is_empty()) else {
-        #[expect(
-            clippy::print_stderr,
-            reason = "whoever reads the run must know what it did not check"
-        )]
-        {
-            eprintln!("LEFT OUT: META_OPENAPI is not set, nothing was held against Meta's OpenAPI file");
-        }
-        return None;
-    };
-    // A relative path is meant from the root of the tree, where `.ci/run` starts.
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let text = std::fs::read_to_string(root.join(path)).expect("META_OPENAPI names a file that can be read");
-    Some(Schemas::read(&text, EXCEPTIONS))
-}
 
 #[tokio::test]
 async fn requests_answers_and_webhooks_are_metas() {
     let Some(schemas) = schemas() else { return };
     requests(&schemas);
+    pairs(&schemas);
+    read_receipts(&schemas);
     simulator(&schemas).await;
     assert_eq!(schemas.unused(), Vec::<String>::new(), "exceptions that nothing needs");
 }
@@ -95,6 +52,40 @@ fn requests(schemas: &Schemas) {
         !schemas.faults("TextMessage", &damaged).is_empty(),
         "the check sees a key that is too many"
     );
+}
+
+/// Every kind of content. Each key of what a kind holds counts: without it, or with another beside it, the check fails wherever the file says what must be there.
+fn pairs(schemas: &Schemas) {
+    let mut noticed = 0;
+    for pair in golden::pairs() {
+        let body = pair.written();
+        schemas.hold_message(&body, &pair.name);
+        let kind = pair.content.kind();
+        let mut damaged = body.clone();
+        damaged.as_object_mut().expect("object").remove(kind);
+        assert!(
+            !schemas.message_faults(&damaged).is_empty(),
+            "{}: the check sees that {kind} is gone",
+            pair.name
+        );
+        for key in body[kind].as_object().into_iter().flat_map(|value| value.keys()) {
+            let mut damaged = body.clone();
+            let value = damaged[kind].as_object_mut().expect("object");
+            let taken = value.remove(key).expect("it was there");
+            value.insert(format!("{key}x"), taken);
+            noticed += usize::from(!schemas.message_faults(&damaged).is_empty());
+        }
+    }
+    // Objects that the file leaves open, and keys that it does not require, hide some.
+    assert!(noticed >= 40, "the check sees {noticed} misspelt keys");
+}
+
+/// The file has no schema for read receipts, but an example.
+fn read_receipts(schemas: &Schemas) {
+    let example = schemas.example("Send typing indicator and read receipt");
+    let wamid = Wamid::new(example["message_id"].as_str().expect("an id")).expect("valid");
+    let written: Value = serde_json::from_slice(&wire::Read::and_typing(&wamid).to_json()).expect("JSON");
+    assert_eq!(written, example);
 }
 
 async fn simulator(schemas: &Schemas) {

@@ -113,7 +113,7 @@ impl Sampler {
     }
 
     fn list(&mut self) -> ListMenu {
-        let mut left: usize = if self.slips() { 11 } else { 10 };
+        let mut left: usize = 10;
         let count = if self.slips() {
             11 * self.index(2)
         } else {
@@ -129,6 +129,11 @@ impl Sampler {
                 title: self.section_title(count),
                 rows: (0..rows).map(|_| self.list_row()).collect(),
             });
+        }
+        if let Some(last) = sections.last_mut()
+            && self.slips()
+        {
+            last.rows.extend((0..=left).map(|_| self.list_row()));
         }
         ListMenu {
             button: self.text(20),
@@ -146,10 +151,12 @@ impl Sampler {
     }
 
     fn section_title(&mut self, sections: usize) -> String {
-        if sections > 1 {
-            self.text(24)
-        } else {
+        if sections == 1 {
             self.optional_text(24)
+        } else if self.slips() {
+            String::new()
+        } else {
+            self.text(24)
         }
     }
 
@@ -197,7 +204,7 @@ impl Sampler {
     }
 
     pub(super) fn product_sections(&mut self) -> Vec<ProductSection> {
-        let mut left: usize = if self.slips() { 31 } else { 30 };
+        let mut left: usize = 30;
         let count = if self.slips() {
             11 * self.index(2)
         } else {
@@ -212,6 +219,11 @@ impl Sampler {
                 title: self.section_title(count),
                 product_retailer_ids: (0..products).map(|_| self.text(256)).collect(),
             });
+        }
+        if let Some(last) = sections.last_mut()
+            && self.slips()
+        {
+            last.product_retailer_ids.extend((0..=left).map(|_| self.text(256)));
         }
         sections
     }

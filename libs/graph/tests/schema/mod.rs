@@ -1,7 +1,10 @@
 //! As much of JSON Schema as Meta's file uses: structure, required and known properties, words, lengths and bounds. Patterns and formats are prose there and are not checked.
 
+mod exceptions;
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -21,10 +24,11 @@ pub(crate) enum Exception {
         property: &'static str,
         why: &'static str,
     },
-    /// A property that the schema requires.
+    /// A property that the schema requires; perhaps only where another stands instead.
     MayLack {
         schema: &'static str,
         property: &'static str,
+        instead: Option<&'static str>,
         why: &'static str,
     },
     /// A word that the schema does not list.
@@ -33,11 +37,38 @@ pub(crate) enum Exception {
         value: &'static str,
         why: &'static str,
     },
+    /// A property whose words the schema only gives examples of.
+    IsFree {
+        schema: &'static str,
+        property: &'static str,
+        why: &'static str,
+    },
+    /// A property of another type than the schema says.
+    IsA {
+        schema: &'static str,
+        property: &'static str,
+        kind: &'static str,
+        why: &'static str,
+    },
+    /// A property that may be longer than the schema says.
+    MayCount {
+        schema: &'static str,
+        property: &'static str,
+        most: usize,
+        why: &'static str,
+    },
+    /// A property by which a value is of a shape that is not among the schema's choices.
+    MayBeWith {
+        schema: &'static str,
+        property: &'static str,
+        why: &'static str,
+    },
 }
 
 /// The schemas of an `OpenAPI` file.
 pub(crate) struct Schemas {
     by_name: Map<String, Value>,
+    examples: Map<String, Value>,
     exceptions: &'static [Exception],
     used: RefCell<BTreeSet<usize>>,
 }
@@ -49,6 +80,24 @@ struct At<'a> {
     path: &'a str,
 }
 
+/// Meta's file, where there is one.
+pub(crate) fn schemas() -> Option<Schemas> {
+    let Some(path) = std::env::var_os("META_OPENAPI").filter(|path| !path.is_empty()) else {
+        #[expect(
+            clippy::print_stderr,
+            reason = "whoever reads the run must know what it did not check"
+        )]
+        {
+            eprintln!("LEFT OUT: META_OPENAPI is not set, nothing was held against Meta's OpenAPI file");
+        }
+        return None;
+    };
+    // A relative path is meant from the root of the tree, where `.ci/run` starts.
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join(path)).expect("META_OPENAPI names a file that can be read");
+    Some(Schemas::read(&text, exceptions::EXCEPTIONS))
+}
+
 // === impl Schemas ===
 
 impl Schemas {
@@ -56,8 +105,11 @@ impl Schemas {
         let options = serde_saphyr::options! { budget: None };
         let mut file: Value = serde_saphyr::from_str_with_options(yaml, options).expect("YAML");
         let by_name = serde_json::from_value(file["components"]["schemas"].take()).expect("the file has schemas");
+        let messages = &mut file["paths"]["/{Version}/{Phone-Number-ID}/messages"]["post"]["requestBody"]["content"];
+        let examples = serde_json::from_value(messages["application/json"]["examples"].take());
         Self {
             by_name,
+            examples: examples.expect("the file has examples of messages"),
             exceptions,
             used: RefCell::default(),
         }
@@ -67,6 +119,27 @@ impl Schemas {
     pub(crate) fn hold(&self, schema: &str, value: &Value, what: &str) {
         let faults = self.faults(schema, value);
         assert!(faults.is_empty(), "{what} is not a {schema}: {faults:#?}\n{value:#}");
+    }
+
+    /// Fails unless the value is a message to send, of its type.
+    pub(crate) fn hold_message(&self, value: &Value, what: &str) {
+        let faults = self.message_faults(value);
+        assert!(faults.is_empty(), "{what} is no message: {faults:#?}\n{value:#}");
+    }
+
+    /// What is not as the schema of the message's type says.
+    pub(crate) fn message_faults(&self, value: &Value) -> Vec<String> {
+        let kind = value["type"].as_str().unwrap_or_default();
+        let mapping = &self.by_name["Message"]["discriminator"]["mapping"];
+        match mapping[kind].as_str().and_then(|target| target.rsplit('/').next()) {
+            Some(schema) => self.faults(schema, value),
+            None => vec![format!("the file has no type {kind}")],
+        }
+    }
+
+    /// One of the file's examples of messages.
+    pub(crate) fn example(&self, name: &str) -> Value {
+        self.examples[name]["value"].clone()
     }
 
     /// What is not as the schema says.
@@ -138,6 +211,12 @@ impl Schemas {
     }
 
     fn one_of(&self, choices: &[Value], value: &Value, at: At<'_>, faults: &mut Vec<String>) {
+        let another = self.excepted(|exception| {
+            matches!(exception, Exception::MayBeWith { schema, property, .. } if *schema == at.schema && value.get(property).is_some())
+        });
+        if another.is_some() {
+            return;
+        }
         let mut fewest: Option<Vec<String>> = None;
         for choice in choices {
             let mut found = Vec::new();
@@ -153,19 +232,26 @@ impl Schemas {
     fn all_of(&self, parts: &[Value], value: &Value, at: At<'_>, faults: &mut Vec<String>) {
         let mut known = BTreeSet::new();
         let mut closed = false;
+        let mut names = vec![at.schema.to_owned()];
         for part in parts {
             let name = part["$ref"].as_str().map(|reference| self.target(at, reference));
-            let mut part = name.and_then(|name| self.by_name.get(&name)).unwrap_or(part).clone();
+            let named = name.as_ref().and_then(|name| self.by_name.get(name));
+            let mut part = named.unwrap_or(part).clone();
+            let schema = name.as_deref().unwrap_or(at.schema);
             known.extend(part["properties"].as_object().into_iter().flat_map(Map::keys).cloned());
             closed |= part["additionalProperties"] == false;
             if let Some(object) = part.as_object_mut() {
                 object.remove("additionalProperties");
             }
-            self.check(&part, value, at, faults);
+            self.check(&part, value, At { schema, ..at }, faults);
+            names.extend(name);
         }
         let keys = value.as_object().into_iter().flat_map(Map::keys).filter(|_| closed);
         for key in keys.filter(|key| !known.contains(*key)) {
-            self.unknown(key, at, faults);
+            let fits = names.iter().any(|schema| self.may_have(schema, key));
+            if !fits {
+                faults.push(format!("{}: {} has no {key}", at.path, at.schema));
+            }
         }
     }
 
@@ -178,7 +264,8 @@ impl Schemas {
         {
             let excepted = || {
                 self.excepted(|exception| {
-                    matches!(exception, Exception::MayLack { schema, property, .. } if *schema == at.schema && *property == name)
+                    matches!(exception, Exception::MayLack { schema, property, instead, .. }
+                        if *schema == at.schema && *property == name && instead.is_none_or(|key| object.contains_key(key)))
                 })
             };
             if !object.contains_key(name) && excepted().is_none() {
@@ -191,25 +278,44 @@ impl Schemas {
                     let path = format!("{}/{key}", at.path);
                     self.check(property, value, At { path: &path, ..at }, faults);
                 }
-                None if schema["additionalProperties"] == false => self.unknown(key, at, faults),
+                None if schema["additionalProperties"] == false && !self.may_have(at.schema, key) => {
+                    faults.push(format!("{}: {} has no {key}", at.path, at.schema));
+                }
                 None => {}
             }
         }
     }
 
-    fn unknown(&self, key: &str, at: At<'_>, faults: &mut Vec<String>) {
+    fn may_have(&self, of: &str, key: &str) -> bool {
         let excepted = self.excepted(|exception| {
-            matches!(exception, Exception::MayHave { schema, property, .. } if *schema == at.schema && *property == key)
+            matches!(exception, Exception::MayHave { schema, property, .. } if *schema == of && *property == key)
         });
-        if excepted.is_none() {
-            faults.push(format!("{}: {} has no {key}", at.path, at.schema));
-        }
+        excepted.is_some()
+    }
+
+    /// An exception for the property that a path leads to.
+    fn of_property(&self, at: At<'_>, holds: impl Fn(&Exception) -> bool) -> bool {
+        let last = at.path.rsplit('/').next().unwrap_or_default();
+        let excepted = self.excepted(|exception| {
+            let (Exception::IsFree { schema, property, .. }
+            | Exception::IsA { schema, property, .. }
+            | Exception::MayCount { schema, property, .. }) = exception
+            else {
+                return false;
+            };
+            *schema == at.schema && *property == last && holds(exception)
+        });
+        excepted.is_some()
     }
 
     fn scalar(&self, schema: &Value, value: &Value, at: At<'_>, faults: &mut Vec<String>) {
         let path = at.path;
         if let Some(wanted) = schema["type"].as_str()
             && !is_a(value, wanted)
+            && !self.of_property(
+                at,
+                |exception| matches!(exception, Exception::IsA { kind, .. } if is_a(value, kind)),
+            )
         {
             faults.push(format!("{path}: is no {wanted}"));
         }
@@ -218,7 +324,7 @@ impl Schemas {
             let excepted = self.excepted(|exception| {
                 matches!(exception, Exception::MayBe { schema, value: word, .. } if *schema == at.schema && value == word)
             });
-            if excepted.is_none() {
+            if excepted.is_none() && !self.of_property(at, |exception| matches!(exception, Exception::IsFree { .. })) {
                 faults.push(format!("{path}: {value} is none of {}", schema["enum"]));
             }
         }
@@ -232,7 +338,12 @@ impl Schemas {
         };
         if let Some((size, least, most)) = size {
             let bound = |name: &str| schema[name].as_u64().and_then(|bound| usize::try_from(bound).ok());
-            if bound(least).is_some_and(|least| size < least) || bound(most).is_some_and(|most| size > most) {
+            let long = bound(most).is_some_and(|most| size > most)
+                && !self.of_property(
+                    at,
+                    |exception| matches!(exception, Exception::MayCount { most, .. } if size <= *most),
+                );
+            if bound(least).is_some_and(|least| size < least) || long {
                 faults.push(format!("{path}: its length is {size}"));
             }
         }
