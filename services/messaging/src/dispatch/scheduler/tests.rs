@@ -33,6 +33,7 @@ fn offer(place: i64, lane: LaneId, ready: Instant) -> Offer<()> {
         lane,
         place,
         ready,
+        scheduled: false,
         awaited: true,
         cargo: (),
     }
