@@ -1,6 +1,7 @@
 //! The one state behind all endpoints.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -10,8 +11,12 @@ use time::OffsetDateTime;
 use crate::config::{Config, StatusDelays};
 use crate::faults::Faults;
 use crate::ids::Ids;
+use crate::known::Known;
 use crate::ledger::Ledger;
-use crate::outbox::Outbox;
+use crate::media::Media;
+use crate::outbox::{Outbox, Update};
+use crate::users::Users;
+use crate::webhook;
 use crate::world::{Number, Waba, World};
 
 /// Everything the simulator knows.
@@ -20,6 +25,11 @@ pub(crate) struct Meta {
     pub(crate) config: Config,
     pub(crate) ids: Ids,
     pub(crate) world: RwLock<World>,
+    pub(crate) users: Users,
+    pub(crate) media: Media,
+    /// Links that Meta cannot fetch from.
+    pub(crate) broken_links: RwLock<HashSet<String>>,
+    pub(crate) known: Known,
     pub(crate) faults: Faults,
     pub(crate) switches: RwLock<Switches>,
     pub(crate) delays: RwLock<StatusDelays>,
@@ -45,6 +55,8 @@ pub struct Switches {
     pub throughput: bool,
     /// A portfolio's unique users outside windows: 131048.
     pub tier: bool,
+    /// The calls of an account's management: 80007.
+    pub management: bool,
     /// A message outside the window is accepted and then fails with 131047, instead of being refused at once.
     pub window_fails_later: bool,
 }
@@ -69,6 +81,20 @@ pub(crate) struct Counts {
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
+/// What a configured subscription is to.
+const FIELDS: &[&str] = &[
+    "messages",
+    "account_update",
+    "business_capability_update",
+    "phone_number_quality_update",
+    "message_template_status_update",
+    "message_template_quality_update",
+    "message_template_components_update",
+    "template_category_update",
+    "user_preferences",
+    "user_id_update",
+];
+
 // === impl Meta ===
 
 impl Meta {
@@ -85,6 +111,10 @@ impl Meta {
             config,
             http,
             world: RwLock::default(),
+            users: Users::default(),
+            media: Media::default(),
+            broken_links: RwLock::default(),
+            known: Known::default(),
             faults: Faults::default(),
             switches: RwLock::default(),
             ledger: Mutex::default(),
@@ -120,6 +150,12 @@ impl Meta {
 
     /// Forgets everything that was made, and goes back to the configured subscription. The app's id and secret together are always a token.
     pub(crate) fn forget_world(&self) {
+        self.users.clear();
+        self.media.clear();
+        self.broken_links
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         let mut world = World::default();
         let (id, secret) = (&self.config.app_id, &self.config.app_secret);
         world.app_token(format!("{id}|{secret}"), secret);
@@ -134,6 +170,22 @@ impl Meta {
             .as_ref()
             .filter(|is| is.fields.iter().any(|field| field == "messages"));
         subscribed.map(|is| is.callback_url.clone())
+    }
+
+    /// Tells of a change in a field of its own, if the app is subscribed to the account and to the field.
+    pub(crate) fn announce(&self, waba_id: &str, subscribed: &AtomicBool, field: &str, value: &serde_json::Value) {
+        let subscription = self.subscription.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = subscription
+            .as_ref()
+            .is_some_and(|is| is.fields.iter().any(|wanted| wanted == field));
+        if wanted && subscribed.load(Ordering::Relaxed) {
+            self.outbox.now([Update::Change {
+                waba_id: waba_id.to_owned(),
+                field: field.to_owned(),
+                value: Arc::from(webhook::raw(value)),
+                at: self.now_ms() / 1_000,
+            }]);
+        }
     }
 
     /// The time of day, in unix milliseconds.
@@ -180,7 +232,7 @@ impl Meta {
 fn configured(config: &Config) -> Option<Subscription> {
     config.webhook_url.clone().map(|callback_url| Subscription {
         callback_url,
-        fields: vec!["messages".to_owned()],
+        fields: FIELDS.iter().map(|field| (*field).to_owned()).collect(),
     })
 }
 
@@ -193,6 +245,7 @@ impl Default for Switches {
             pair: true,
             throughput: true,
             tier: true,
+            management: true,
             window_fails_later: false,
         }
     }
@@ -205,6 +258,7 @@ impl Switches {
         pair: false,
         throughput: false,
         tier: false,
+        management: false,
         window_fails_later: false,
     };
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::model::{
-    Advance, ChangeNumber, ChangePortfolio, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause,
-    Posted, RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, Tier, WorldCreated,
+    Advance, ChangeNumber, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause, Posted, RawChange,
+    RawItem, RawPost, Reset, RuleApplied, Stats, WorldCreated,
 };
 use crate::config::StatusDelays;
 use crate::faults::{Effect, Match, Rule};
@@ -36,7 +36,7 @@ pub enum ClientError {
     },
 }
 
-type Answer<T> = Result<T, ClientError>;
+pub(super) type Answer<T> = Result<T, ClientError>;
 
 // === impl Client ===
 
@@ -50,19 +50,17 @@ impl Client {
         })
     }
 
-    async fn call<T: Serialize + ?Sized>(&self, method: Method, path: &str, body: &T) -> Answer<String> {
+    pub(super) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let url = format!("{}/control/{path}", self.base);
-        let request = self
-            .http
-            .request(method, url)
-            .json(body)
-            .timeout(Duration::from_mins(2));
-        read(request.send().await?).await
+        self.http.request(method, url).timeout(Duration::from_mins(2))
     }
 
-    async fn get(&self, path: &str) -> Answer<String> {
-        let request = self.http.get(format!("{}/control/{path}", self.base));
-        read(request.timeout(Duration::from_mins(2)).send().await?).await
+    pub(super) async fn call<T: Serialize + ?Sized>(&self, method: Method, path: &str, body: &T) -> Answer<String> {
+        read(self.request(method, path).json(body).send().await?).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answer<String> {
+        read(self.request(Method::GET, path).send().await?).await
     }
 
     /// Whether it answers.
@@ -78,14 +76,6 @@ impl Client {
     /// Changes a number.
     pub async fn change_number(&self, phone_number_id: &str, change: &ChangeNumber) -> Answer<()> {
         self.call(Method::PATCH, &format!("numbers/{phone_number_id}"), change)
-            .await
-            .map(drop)
-    }
-
-    /// Changes a portfolio's messaging limit.
-    pub async fn set_tier(&self, portfolio_id: &str, tier: Tier) -> Answer<()> {
-        let change = ChangePortfolio { tier };
-        self.call(Method::PATCH, &format!("portfolios/{portfolio_id}"), &change)
             .await
             .map(drop)
     }
@@ -153,8 +143,8 @@ impl Client {
 
     /// Acceptances.
     pub async fn ledger(&self, query: &LedgerQuery) -> Answer<Vec<Accepted>> {
-        let url = format!("{}/control/ledger", self.base);
-        decode(&read(self.http.get(url).query(query).send().await?).await?)
+        let request = self.request(Method::GET, "ledger").query(query);
+        decode(&read(request.send().await?).await?)
     }
 
     /// All acceptances, page by page.
@@ -207,7 +197,7 @@ impl Client {
     }
 }
 
-async fn read(response: reqwest::Response) -> Answer<String> {
+pub(super) async fn read(response: reqwest::Response) -> Answer<String> {
     let status = response.status();
     let body = response.text().await?;
     if status.is_success() {
@@ -219,7 +209,7 @@ async fn read(response: reqwest::Response) -> Answer<String> {
     })
 }
 
-fn decode<T: DeserializeOwned>(body: &str) -> Answer<T> {
+pub(super) fn decode<T: DeserializeOwned>(body: &str) -> Answer<T> {
     serde_json::from_str(body).map_err(|error| ClientError::Refused {
         status: 200,
         body: error.to_string(),

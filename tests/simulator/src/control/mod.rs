@@ -1,13 +1,22 @@
 //! The control API: makes worlds, injects messages, sets faults, answers from the ledger.
 
+mod account_routes;
 mod client;
+mod media_routes;
 mod model;
 mod routes;
+mod sending;
+mod sending_client;
+mod template_routes;
+mod user_routes;
 
 pub use client::{Client, ClientError};
 pub use model::{
-    Advance, ChangeNumber, ChangePortfolio, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld,
-    NumberCreated, Pause, Posted, RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, Tier, WabaCreated,
-    WorldCreated,
+    Advance, ChangeNumber, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld, NumberCreated, Pause, Posted,
+    RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, Tier, WabaCreated, WorldCreated,
 };
 pub(crate) use routes::routes;
+pub use sending::{
+    BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated, MediumState,
+    NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, Told, UserSeen,
+};

@@ -20,6 +20,10 @@ pub struct NewWorld {
     pub token_expires_in_seconds: Option<i64>,
     /// The app is subscribed to the WABAs already.
     pub subscribed: bool,
+    /// Calling code of the numbers' country.
+    pub country: String,
+    /// The portfolio knows users by a parent id, too.
+    pub parent_user_ids: bool,
 }
 
 /// A messaging limit: unique users outside their windows in 24 hours.
@@ -80,8 +84,14 @@ pub struct NumberCreated {
 pub struct ChangeNumber {
     /// Messages a second.
     pub throughput: Option<u32>,
+    /// A webhook tells of the throughput.
+    pub announce: bool,
     /// Whether Meta removed it.
     pub deleted: Option<bool>,
+    /// Makes it a test number, which may write to these recipients only: 131030.
+    pub test_recipients: Option<Vec<String>>,
+    /// True: it is no test number any more.
+    pub live: Option<bool>,
 }
 
 /// What to change of a token.
@@ -98,15 +108,7 @@ pub struct ChangeToken {
     pub expires_in_seconds: Option<i64>,
 }
 
-/// What to change of a portfolio.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChangePortfolio {
-    /// Its messaging limit.
-    pub tier: Tier,
-}
-
-/// A text message from a user.
+/// A message from a user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Inbound {
@@ -124,6 +126,10 @@ pub struct Inbound {
     pub wamid: Option<String>,
     /// The id of the message it replies to.
     pub reply_to: Option<String>,
+    /// The message's type and content in place of the text: `{"type": "image", "image": {…}}`.
+    pub message: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The user's id instead of the computed one. With an empty `from` the user has no number that businesses see.
+    pub user_id: Option<String>,
 }
 
 /// An injected message.
@@ -216,6 +222,14 @@ pub struct LedgerQuery {
     pub to: Option<String>,
     /// Only those from this number.
     pub phone_number_id: Option<String>,
+    /// Only those of this type.
+    pub r#type: Option<String>,
+    /// Only those of the template with this name.
+    pub template: Option<String>,
+    /// Only those with this medium: its id or link.
+    pub media: Option<String>,
+    /// Only those to this user, whichever way they were addressed: digits, or the id of a user without a number.
+    pub user: Option<String>,
 }
 
 /// What happened so far.
@@ -254,6 +268,8 @@ impl Default for NewWorld {
             scopes: None,
             token_expires_in_seconds: None,
             subscribed: false,
+            country: "1".to_owned(),
+            parent_user_ids: false,
         }
     }
 }

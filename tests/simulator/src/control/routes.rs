@@ -12,26 +12,33 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::model::{
-    Advance, ChangeNumber, ChangePortfolio, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause,
-    Posted, RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, WorldCreated,
+    Advance, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause, Posted, RawChange, RawItem, RawPost,
+    Reset, RuleApplied, Stats, WorldCreated,
 };
+use super::sending::ReceiptQuery;
+use super::{account_routes, media_routes, template_routes, user_routes};
 use crate::config::StatusDelays;
 use crate::faults::Rule;
-use crate::ledger::{Accepted, Summary};
+use crate::ledger::{Accepted, Entry, Receipt, Summary};
 use crate::meta::{Meta, Switches};
 use crate::outbox::Update;
 use crate::world::hmac_hex;
-use crate::{deliver, webhook};
+use crate::{deliver, known, webhook};
 
 /// Acceptances on one page at most.
 const PAGE: usize = 10_000;
 
-type Shared = State<Arc<Meta>>;
-type Problem = (StatusCode, String);
+pub(super) type Shared = State<Arc<Meta>>;
+pub(super) type Problem = (StatusCode, String);
 
 #[derive(Debug, Deserialize)]
 struct Wait {
     timeout_ms: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OfMessage {
+    wamid: String,
 }
 
 /// The routes.
@@ -39,8 +46,12 @@ pub(crate) fn routes() -> Router<Arc<Meta>> {
     Router::new()
         .route("/control/health", get(async || StatusCode::OK))
         .route("/control/worlds", post(create_world))
-        .route("/control/numbers/{id}", patch(change_number))
-        .route("/control/portfolios/{id}", patch(change_portfolio))
+        .route("/control/numbers/{id}", patch(account_routes::change_number))
+        .route("/control/wabas/{id}", patch(account_routes::change_waba))
+        .route(
+            "/control/portfolios/{id}",
+            get(account_routes::portfolio).patch(account_routes::change_portfolio),
+        )
         .route("/control/tokens", patch(change_token))
         .route("/control/inbound", post(inbound))
         .route("/control/items", post(raw_items))
@@ -53,46 +64,38 @@ pub(crate) fn routes() -> Router<Arc<Meta>> {
         .route("/control/faults/{id}", delete(clear_fault))
         .route("/control/ledger", get(ledger))
         .route("/control/ledger/summary", get(summary))
+        .route("/control/ledger/body", get(body))
+        .route("/control/receipts", get(receipts))
         .route("/control/stats", get(stats))
         .route("/control/idle", get(idle))
         .route("/control/clock", post(advance))
         .route("/control/reset", post(reset))
+        .merge(declarations())
         .layer(DefaultBodyLimit::max(64 << 20))
+}
+
+/// The routes that declare templates, users and media.
+fn declarations() -> Router<Arc<Meta>> {
+    Router::new()
+        .route("/control/templates", post(template_routes::create))
+        .route(
+            "/control/templates/{id}",
+            patch(template_routes::change).delete(template_routes::remove),
+        )
+        .route("/control/users", patch(user_routes::change))
+        .route("/control/users/{phone_number_id}/{user}", get(user_routes::seen))
+        .route("/control/preferences", post(user_routes::prefer))
+        .route("/control/user_ids", post(user_routes::change_id))
+        .route("/control/media", post(media_routes::create))
+        .route("/control/media/{id}", get(media_routes::state))
+        .route("/control/media/{id}/expire", post(media_routes::expire))
+        .route("/control/links/broken", put(media_routes::break_links))
 }
 
 async fn create_world(State(meta): Shared, Json(new): Json<NewWorld>) -> Json<WorldCreated> {
     let now = meta.now_ms() / 1_000;
     let created = meta.world_mut().create(&new, &meta.ids, &meta.config.app_secret, now);
     Json(created)
-}
-
-async fn change_number(
-    State(meta): Shared,
-    Path(id): Path<String>,
-    Json(change): Json<ChangeNumber>,
-) -> Result<StatusCode, Problem> {
-    let number = meta.number(&id).ok_or_else(|| absent("number"))?;
-    if let Some(throughput) = change.throughput {
-        number.limits.lock().unwrap_or_else(PoisonError::into_inner).throughput = throughput;
-    }
-    if let Some(deleted) = change.deleted {
-        number.deleted.store(deleted, Ordering::Relaxed);
-    }
-    Ok(StatusCode::NO_CONTENT)
-}
-
-async fn change_portfolio(
-    State(meta): Shared,
-    Path(id): Path<String>,
-    Json(change): Json<ChangePortfolio>,
-) -> Result<StatusCode, Problem> {
-    let world = meta.world();
-    let mut portfolios = world.wabas.values().map(|waba| &waba.portfolio);
-    let portfolio = portfolios
-        .find(|portfolio| portfolio.id == id)
-        .ok_or_else(|| absent("portfolio"))?;
-    *portfolio.tier.lock().unwrap_or_else(PoisonError::into_inner) = change.tier;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn change_token(State(meta): Shared, Json(change): Json<ChangeToken>) -> Result<StatusCode, Problem> {
@@ -120,17 +123,32 @@ async fn inbound(
     let now_ms = meta.now_ms();
     for message in &messages {
         let number = meta.number(&message.phone_number_id).ok_or_else(|| absent("number"))?;
-        let user = message.from.trim_start_matches('+');
+        let from = message.from.trim_start_matches('+');
+        let user = meta
+            .users
+            .introduce(number.portfolio.viewer(), from, message.user_id.as_deref());
         let at = message.timestamp.unwrap_or(now_ms / 1_000);
-        let wamid = message.wamid.clone().unwrap_or_else(|| meta.ids.inbound(user));
+        let wamid = message.wamid.clone().unwrap_or_else(|| meta.ids.inbound(from));
+        let reaction = message
+            .message
+            .as_ref()
+            .is_some_and(|other| other.contains_key("reaction"));
+        meta.known.note(
+            &wamid,
+            known::Message::inbound(&number.id, &user.key, at * 1_000, reaction),
+        );
         let mut limits = number.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        limits.open_window(user, at * 1_000);
+        limits.open_window(&user.key, at * 1_000);
         // What comes in counts, but Meta does not refuse a user.
         let _ = limits.take_throughput(now_ms);
         drop(limits);
-        let name = message.name.as_deref().unwrap_or("Simulated User");
-        let said = (name, message.text.as_str(), message.reply_to.as_deref());
-        let (item, contact) = webhook::text(&number, user, &wamid, at, said);
+        let said = webhook::Said {
+            name: message.name.as_deref().unwrap_or("Simulated User"),
+            text: &message.text,
+            other: message.message.as_ref(),
+            reply_to: message.reply_to.as_deref(),
+        };
+        let (item, contact) = webhook::message(&number, &user, &wamid, at, &said);
         updates.push(Update::Item {
             number,
             list: "messages",
@@ -162,8 +180,10 @@ async fn raw_items(State(meta): Shared, Json(items): Json<Vec<RawItem>>) -> Resu
 }
 
 async fn raw_changes(State(meta): Shared, Json(changes): Json<Vec<RawChange>>) -> StatusCode {
+    let at = meta.now_ms() / 1_000;
     meta.outbox.now(changes.into_iter().map(|change| Update::Change {
         value: Arc::from(webhook::raw(&change.value)),
+        at,
         waba_id: change.waba_id,
         field: change.field,
     }));
@@ -231,19 +251,41 @@ async fn clear_fault(State(meta): Shared, Path(id): Path<u64>) -> StatusCode {
 async fn ledger(State(meta): Shared, Query(query): Query<LedgerQuery>) -> Json<Vec<Accepted>> {
     let ledger = meta.ledger.lock().unwrap_or_else(PoisonError::into_inner);
     let limit = query.limit.unwrap_or(1_000).min(PAGE);
-    let page = ledger.page(query.after, limit, |entry| {
-        let callback = entry.callback.as_deref().unwrap_or_default();
-        query
-            .callback
-            .as_deref()
-            .is_none_or(|start| callback.starts_with(start))
-            && query.to.as_deref().is_none_or(|to| to == entry.to)
-            && query
-                .phone_number_id
-                .as_deref()
-                .is_none_or(|id| id == entry.phone_number_id)
-    });
+    let page = ledger.page(query.after, limit, |entry| wanted(entry, &query));
     Json(page)
+}
+
+fn wanted(entry: &Entry, query: &LedgerQuery) -> bool {
+    let same = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
+    let callback = entry.callback.as_deref().unwrap_or_default();
+    let content = entry.content.as_deref();
+    let template = content.and_then(|content| content.template.as_ref());
+    let uses = |medium: &String| content.is_some_and(|content| content.media.contains(medium));
+    query
+        .callback
+        .as_deref()
+        .is_none_or(|start| callback.starts_with(start))
+        && same(&query.to, &entry.to)
+        && same(&query.phone_number_id, &entry.phone_number_id)
+        && same(&query.r#type, entry.kind)
+        && same(&query.user, &entry.user)
+        && same(&query.template, template.map_or("", |(name, _)| name))
+        && query.media.as_ref().is_none_or(uses)
+}
+
+async fn body(State(meta): Shared, Query(of): Query<OfMessage>) -> Result<Bytes, Problem> {
+    let ledger = meta.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+    ledger.body(&of.wamid).ok_or_else(|| absent("body among the last"))
+}
+
+async fn receipts(State(meta): Shared, Query(query): Query<ReceiptQuery>) -> Json<Vec<Receipt>> {
+    let same = |wanted: &Option<String>, has: &str| wanted.as_deref().is_none_or(|wanted| wanted == has);
+    let ledger = meta.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+    let receipts = ledger.receipts.iter().skip(query.after as usize);
+    let passing = receipts
+        .filter(|receipt| same(&query.phone_number_id, &receipt.phone_number_id) && same(&query.wamid, &receipt.wamid));
+    let limit = query.limit.unwrap_or(1_000).min(PAGE);
+    Json(passing.take(limit).cloned().collect())
 }
 
 async fn summary(State(meta): Shared) -> Json<Summary> {
@@ -284,6 +326,7 @@ async fn reset(State(meta): Shared, Json(what): Json<Reset>) -> StatusCode {
     meta.outbox.pause(false);
     meta.faults.clear(None);
     *meta.ledger.lock().unwrap_or_else(PoisonError::into_inner) = crate::ledger::Ledger::default();
+    meta.known.clear();
     *meta.switches.write().unwrap_or_else(PoisonError::into_inner) = Switches::default();
     *meta.delays.write().unwrap_or_else(PoisonError::into_inner) = meta.config.statuses;
     if what.world {
@@ -292,6 +335,6 @@ async fn reset(State(meta): Shared, Json(what): Json<Reset>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-fn absent(what: &str) -> Problem {
+pub(super) fn absent(what: &str) -> Problem {
     (StatusCode::NOT_FOUND, format!("no such {what}"))
 }

@@ -57,6 +57,22 @@ impl Sink {
         self.inner.bodies.lock().expect("lock").clone()
     }
 
+    /// The values of this field so far, each with the account's id and the time.
+    pub(crate) fn changes(&self, field: &str) -> Vec<(String, i64, Value)> {
+        let mut changes = Vec::new();
+        for body in self.bodies() {
+            let envelope: Value = serde_json::from_slice(&body).expect("json");
+            for entry in envelope["entry"].as_array().expect("entries") {
+                let of = entry["changes"].as_array().expect("changes").iter();
+                changes.extend(of.filter(|change| change["field"] == field).map(|change| {
+                    let id = entry["id"].as_str().expect("id").to_owned();
+                    (id, entry["time"].as_i64().unwrap_or(0), change["value"].clone())
+                }));
+            }
+        }
+        changes
+    }
+
     /// All messages and statuses so far.
     pub(crate) fn items(&self) -> Vec<Value> {
         let mut items = Vec::new();
