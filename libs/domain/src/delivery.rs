@@ -11,7 +11,7 @@ pub enum DeliveryStatus {
     Read,
     /// Its voice message was played.
     Played,
-    /// It was not delivered.
+    /// It was not delivered: Meta said so, or it failed, expired or was canceled before Meta had it.
     Failed,
 }
 
@@ -46,14 +46,14 @@ pub struct Delivery {
 }
 
 impl DeliveryStatus {
-    /// The status with Meta's word; `None` for a word that says nothing about delivery.
+    /// The status with Meta's word, or with ours for a message that never came to Meta; `None` for a word that says nothing about delivery.
     pub fn from_word(word: &str) -> Option<Self> {
         Some(match word {
             "sent" => Self::Sent,
             "delivered" => Self::Delivered,
             "read" => Self::Read,
             "played" => Self::Played,
-            "failed" => Self::Failed,
+            "failed" | "expired" | "canceled" => Self::Failed,
             _ => return None,
         })
     }
@@ -139,6 +139,16 @@ mod tests {
             let before = Delivery::fold(statuses.clone());
             let after = Delivery::fold(statuses.into_iter().chain(more));
             prop_assert!(rank(after) >= rank(before));
+        }
+    }
+
+    #[test]
+    fn a_message_that_never_came_to_meta_was_not_delivered() {
+        for word in ["failed", "expired", "canceled"] {
+            assert_eq!(DeliveryStatus::from_word(word), Some(DeliveryStatus::Failed), "{word}");
+        }
+        for word in ["accepted", "unknown", "duplicate", "deleted", ""] {
+            assert_eq!(DeliveryStatus::from_word(word), None, "{word}");
         }
     }
 

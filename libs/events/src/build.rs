@@ -50,7 +50,7 @@ pub struct Submission<'a> {
     pub at: OffsetDateTime,
     /// Meta's id of the message, where Meta gave one.
     pub wamid: Option<&'a Wamid>,
-    /// Why it failed.
+    /// Why it failed; of an expired message, why its last try did.
     pub error: Option<SendError>,
 }
 
@@ -65,6 +65,10 @@ pub enum Step {
     Unknown,
     /// Meta accepted it once more.
     Duplicate,
+    /// Its time ran out before it could be sent.
+    Expired,
+    /// It was taken back before it was sent.
+    Canceled,
 }
 
 /// Meta reported a status of a message: a child of `message.outbound`.
@@ -178,6 +182,8 @@ impl Step {
             Self::Failed => "failed",
             Self::Unknown => "unknown",
             Self::Duplicate => "duplicate",
+            Self::Expired => "expired",
+            Self::Canceled => "canceled",
         }
     }
 }

@@ -6,7 +6,7 @@ use outeract_domain::{PhoneNumberId, Wamid};
 use outeract_egress::{Client as Http, SendError};
 use serde::Deserialize;
 
-use crate::{GraphError, Token};
+use crate::{GraphError, Token, wire};
 
 /// Calls the Graph API: every call once, every call with the app secret's proof.
 #[derive(Debug, Clone)]
@@ -92,6 +92,11 @@ struct SentMessage {
     message_status: Option<String>,
 }
 
+#[derive(Deserialize)]
+struct Done {
+    success: bool,
+}
+
 impl fmt::Debug for Outcome {
     // The recipient's ids are private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -128,6 +133,28 @@ impl Client {
             Ok(response) => outcome(response.status.as_u16(), &response.body),
             Err(error @ SendError::NeverSent(_)) => Outcome::NeverSent(error),
             Err(SendError::AfterFirstByte(_)) => Outcome::Unknown { http_status: 0 },
+        }
+    }
+
+    /// Marks a message from a user to `number`, and every earlier one of the conversation, as read; with `typing` the user also sees for 25 seconds that an answer is being written. Doing it
+    /// again changes nothing.
+    pub async fn mark_read(
+        &self,
+        token: &Token,
+        number: &PhoneNumberId,
+        wamid: &Wamid,
+        typing: bool,
+    ) -> Result<(), CallError> {
+        let body = if typing {
+            wire::Read::and_typing(wamid)
+        } else {
+            wire::Read::new(wamid)
+        };
+        let path = format!("{number}/messages");
+        let reply = self.post(token, &path, &[], body.to_json()).await?;
+        match serde_json::from_slice::<Done>(&reply.body) {
+            Ok(Done { success: true }) => Ok(()),
+            Ok(Done { success: false }) | Err(_) => Err(CallError::Unintelligible { http_status: 200 }),
         }
     }
 

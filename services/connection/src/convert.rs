@@ -22,6 +22,9 @@ pub(crate) fn application(row: Application) -> public::Application {
         id: row.id.to_string(),
         name: row.name,
         create_time: Some(timestamp::to_proto(row.created_at)),
+        settings: Some(public::ApplicationSettings {
+            auto_mark_read: i32::from(row.auto_mark_read),
+        }),
     }
 }
 
@@ -80,6 +83,7 @@ pub(crate) fn snapshot(ring: &KeyRing, row: &Connection) -> ConnectionSnapshot {
             String::new()
         }),
         token_version: row.token_version,
+        auto_mark_read: i32::from(row.auto_mark_read),
     }
 }
 

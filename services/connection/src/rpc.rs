@@ -14,6 +14,7 @@ mod list_connection_states;
 mod list_connections;
 mod list_keys;
 mod revoke_key;
+mod update_application_settings;
 
 use outeract_proto::connection::admin::v1 as admin;
 use outeract_proto::connection::admin::v1::admin_service_server::AdminService;
@@ -34,6 +35,13 @@ impl ApplicationService for Desk {
         request: Request<public::GetApplicationRequest>,
     ) -> Reply<public::GetApplicationResponse> {
         get_application::get_application(self, request).await
+    }
+
+    async fn update_application_settings(
+        &self,
+        request: Request<public::UpdateApplicationSettingsRequest>,
+    ) -> Reply<public::UpdateApplicationSettingsResponse> {
+        update_application_settings::update_application_settings(self, request).await
     }
 }
 

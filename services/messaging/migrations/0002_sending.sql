@@ -5,6 +5,11 @@
 -- After then a message that still waits ends EXPIRED.
 ALTER TABLE messaging.queue ADD COLUMN expires_at timestamptz NOT NULL DEFAULT 'infinity';
 
+-- A lane: who waits before whom.
+CREATE INDEX queue_contact ON messaging.queue (contact_id);
+
+-- Kinds of messaging.outbox are also: 6 expired, 7 canceled; of sandboxed messages 8 sent, 9 delivered, 10 read.
+
 -- A request with several files is several messages with ids that follow one another; the key names the first.
 ALTER TABLE messaging.idempotency ADD COLUMN parts smallint NOT NULL DEFAULT 1;
 
@@ -99,7 +104,7 @@ CREATE TABLE messaging.quota_minute (
 
 -- === Operators ===
 
--- What is held back. Scopes: 1 phone number id, 2 connection, 3 application; `key` is its text.
+-- What is held back. Scopes: 1 phone number id, 2 connection, 3 application; `key` is its digits, or the text of its UUID.
 CREATE TABLE messaging.hold (
     scope smallint NOT NULL,
     key text COLLATE "C" NOT NULL,
@@ -161,7 +166,10 @@ CREATE TABLE messaging.file_trash (
 
 -- === Read receipts ===
 
--- Messages of users that are to be marked as read by themselves.
+-- The application wants messages from users to be marked as read by themselves.
+ALTER TABLE messaging.connection ADD COLUMN auto_mark_read boolean NOT NULL DEFAULT false;
+
+-- Messages of users that are still to be marked as read by themselves: the newest of each conversation, with which all earlier ones are.
 CREATE TABLE messaging.receipt (
     phone_number_id text COLLATE "C" NOT NULL,
     contact_id uuid NOT NULL,
@@ -172,3 +180,5 @@ CREATE TABLE messaging.receipt (
     wamid_sealed bytea NOT NULL,
     PRIMARY KEY (phone_number_id, contact_id)
 );
+
+CREATE INDEX receipt_due ON messaging.receipt (due_at);

@@ -1,6 +1,7 @@
 //! What webhooks tell: messages from users, and statuses as evidence of acceptance. Applying an item twice changes nothing.
 
 mod inbound;
+mod read;
 mod status;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use sqlx::PgPool;
 use crate::accept::Contacts;
 use crate::dispatch::Recorder;
 use crate::projection::{Connection, Keeper, Projection};
+use crate::receipts::Receipts;
 use crate::vault::Vault;
 
 /// Applies items.
@@ -27,6 +29,7 @@ pub(crate) struct Applier {
     pub keeper: Arc<Keeper>,
     pub contacts: Contacts,
     pub recorder: Recorder,
+    pub receipts: Receipts,
 }
 
 /// An item and the connection it was routed to.

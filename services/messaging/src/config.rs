@@ -49,7 +49,7 @@ pub struct Timing {
     pub patience: Duration,
     /// Between pulls of all connections.
     pub pull: Duration,
-    /// Between looks at what other processes learned of connections.
+    /// Between looks at what other processes learned of connections, and at what operators hold back: that is promised within 2 seconds.
     pub refresh: Duration,
     /// After which an event that is still in the outbox was forgotten, and between looks for such.
     pub overdue: Duration,
@@ -71,7 +71,7 @@ impl Default for Timing {
             call_budget: Duration::from_secs(20),
             patience: Duration::from_secs(30),
             pull: Duration::from_secs(30),
-            refresh: Duration::from_secs(2),
+            refresh: Duration::from_secs(1),
             overdue: Duration::from_secs(5),
             unauthorised: Duration::from_secs(30),
         }

@@ -10,7 +10,9 @@ mod intent;
 mod owner;
 mod pass;
 mod rate;
+mod reader;
 mod record;
+mod sandbox;
 mod scheduler;
 
 use std::sync::Arc;
@@ -34,8 +36,10 @@ use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
 
+pub(crate) use self::credentials::NoCredential;
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
-pub(crate) use self::record::{Finding, Note, Recorder};
+pub(crate) use self::reader::{BUSY, ReadError, Reader};
+pub(crate) use self::record::{Finding, Note, Noted, Recorder};
 
 /// What sending needs of the rest of the service.
 pub(crate) struct Needs {
@@ -56,6 +60,7 @@ pub(crate) struct Needs {
 pub(crate) struct Dispatch {
     pub hints: Hints,
     pub recorder: Recorder,
+    pub reader: Reader,
 }
 
 /// Between the statements that write intents, and those that record outcomes, while there are few of them: little beside a call to Meta, and at a steady rate several share a commit.
@@ -106,11 +111,13 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         context.tasks.spawn("dispatch.load", OnExit::StopProcess, flusher.run());
     }
 
+    let credentials = Credentials::new(connection);
+    let reader = Reader::new(credentials.clone(), graph.clone());
     let line = Arc::new(Line {
         vault,
         random: Arc::clone(&context.random),
         projection: projection.clone(),
-        credentials: Credentials::new(connection),
+        credentials,
         graph,
         intents,
         loads,
@@ -146,5 +153,9 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         .spawn("dispatch.owner", OnExit::StopProcess, owner.run(context.stop.clone()));
 
     let hints = Hints::new(context, commands, known_routes, waiters);
-    Dispatch { hints, recorder }
+    Dispatch {
+        hints,
+        recorder,
+        reader,
+    }
 }

@@ -79,6 +79,8 @@ pub(crate) fn step(
         Step::Failed => kind::FAILED,
         Step::Unknown => kind::UNKNOWN,
         Step::Duplicate => kind::DUPLICATE,
+        Step::Expired => kind::EXPIRED,
+        Step::Canceled => kind::CANCELED,
     };
     Told {
         origin: Origin::Outbox(Key {
@@ -88,6 +90,49 @@ pub(crate) fn step(
         }),
         record,
     }
+}
+
+/// What follows a simulated acceptance.
+pub(crate) fn simulated(subject: Subject, attempt: i32, at: OffsetDateTime, wamid: &Wamid) -> Vec<Told> {
+    [kind::SENT, kind::DELIVERED, kind::READ]
+        .into_iter()
+        .filter_map(|kind| simulated_status(subject, kind, attempt, at, wamid))
+        .collect()
+}
+
+/// The simulated status of this kind of outbox row.
+pub(crate) fn simulated_status(
+    subject: Subject,
+    kind: i16,
+    attempt: i32,
+    at: OffsetDateTime,
+    wamid: &Wamid,
+) -> Option<Told> {
+    let word = match kind {
+        kind::SENT => "sent",
+        kind::DELIVERED => "delivered",
+        kind::READ => "read",
+        _ => return None,
+    };
+    let record = Status {
+        application: subject.application,
+        connection: subject.connection,
+        message: subject.message,
+        wamid,
+        word,
+        occurred: at,
+        received: at,
+        error: None,
+    }
+    .record();
+    Some(Told {
+        origin: Origin::Outbox(Key {
+            message: subject.message.uuid(),
+            kind,
+            attempt,
+        }),
+        record,
+    })
 }
 
 /// A status that had been kept until its message was known.

@@ -1,7 +1,8 @@
 //! The messaging service: accepts messages durably, sends each at most once, and tells what became of it.
 //!
 //! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `forward` (events on
-//! their way to tracking), `projection` (connections), `store` (the SQL).
+//! their way to tracking), `projection` (connections, and what operators hold back),
+//! `receipts` (messages that are marked as read by themselves), `store` (the SQL).
 
 mod accept;
 mod apply;
@@ -10,8 +11,10 @@ mod dispatch;
 mod events;
 mod forward;
 mod ids;
+mod obstacle;
 mod problem;
 mod projection;
+mod receipts;
 mod rpc;
 mod seldom;
 mod service;

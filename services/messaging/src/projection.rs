@@ -2,6 +2,7 @@
 //!
 //! A push reaches one process; the others see it in the database within [`Timing::refresh`](crate::config::Timing), and a pull of everything repairs what a lost push left behind.
 
+mod holds;
 mod keep;
 
 use std::collections::HashMap;
@@ -9,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use outeract_domain::{ApplicationId, ConnectionId, PhoneNumberId};
 use outeract_proto::connection::internal::v1::ConnectionSnapshot;
-use outeract_proto::connection::v1::ConnectionState;
+use outeract_proto::connection::v1::{AutoMarkRead, ConnectionState};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::sync::watch;
@@ -18,6 +19,9 @@ use uuid::Uuid;
 use crate::store::{DbError, connection as store, run};
 use crate::vault::Vault;
 
+use self::holds::Holds;
+
+pub(crate) use self::holds::keep_holds;
 pub(crate) use self::keep::{Keeper, keep};
 
 /// A connection.
@@ -29,6 +33,8 @@ pub(crate) struct Connection {
     pub token_version: i64,
     pub state: ConnectionState,
     pub paused: bool,
+    /// Messages from users are marked as read as soon as they are received.
+    pub auto_mark_read: bool,
     pub throughput_per_second: u32,
     pub number: PhoneNumberId,
     pub waba: String,
@@ -45,6 +51,7 @@ struct Inner {
     db: PgPool,
     vault: Vault,
     known: RwLock<Known>,
+    holds: RwLock<Holds>,
     changes: watch::Sender<u64>,
 }
 
@@ -66,7 +73,7 @@ impl Connection {
         self.state == ConnectionState::Active
     }
 
-    /// Messages can be sent now.
+    /// Messages can be sent now, as far as the connection goes.
     pub(crate) fn sends(&self) -> bool {
         self.is_active() && !self.paused
     }
@@ -92,6 +99,7 @@ impl Projection {
             db,
             vault,
             known: RwLock::default(),
+            holds: RwLock::default(),
             changes: watch::Sender::new(0),
         }))
     }
@@ -181,6 +189,7 @@ impl Projection {
             throughput_per_second: snapshot.throughput_per_second,
             state: i16::try_from(snapshot.state).map_err(|_| "state")?,
             paused: snapshot.paused,
+            auto_mark_read: snapshot.auto_mark_read == i32::from(AutoMarkRead::OnReceived),
             waba_id: snapshot.waba_id,
             phone_number_id: number.to_string(),
             display_number_sealed: self.0.vault.seal_display_number(
@@ -221,6 +230,7 @@ impl Projection {
             // A state that this version does not know is not one that sends.
             state: ConnectionState::try_from(i32::from(row.state)).unwrap_or(ConnectionState::Unspecified),
             paused: row.paused,
+            auto_mark_read: row.auto_mark_read,
             throughput_per_second: u32::try_from(row.throughput_per_second)
                 .ok()
                 .filter(|rate| *rate > 0)

@@ -1,12 +1,18 @@
 //! The contract: one file per method.
 
+mod admin;
 mod apply_items;
 mod batch_send_messages;
+mod cancel_message;
 mod dispatch;
 mod get_message;
+mod mark_message_as_read;
 mod push_connections;
+mod reading;
 mod report_ingest;
+mod resolve_unknown;
 mod send_message;
+mod send_typing_indicator;
 mod validate_message;
 
 use std::sync::Arc;
@@ -31,10 +37,12 @@ use tonic::Request;
 use crate::accept::Acceptor;
 use crate::accept::prepare::Preparer;
 use crate::apply::Applier;
-use crate::dispatch::Hints;
+use crate::dispatch::{Hints, Reader, Recorder};
 use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
+
+pub(crate) use self::admin::Admin;
 
 /// What applications call.
 #[derive(Debug)]
@@ -42,8 +50,14 @@ pub(crate) struct Messaging {
     pub context: Context,
     pub vault: Vault,
     pub preparer: Preparer,
+    pub projection: Projection,
     pub acceptor: Acceptor,
     pub waiters: Waiters,
+    pub hints: Hints,
+    pub recorder: Recorder,
+    pub reader: Reader,
+    /// How long a lane waits for its head, or for an outcome nobody knows.
+    pub patience: time::Duration,
 }
 
 /// What siblings call.
@@ -87,23 +101,23 @@ impl MessagingService for Messaging {
         validate_message::validate_message(self, request).await
     }
 
-    async fn cancel_message(&self, _: Request<CancelMessageRequest>) -> Reply<CancelMessageResponse> {
-        Err(Fault::internal("not built yet").into())
+    async fn cancel_message(&self, request: Request<CancelMessageRequest>) -> Reply<CancelMessageResponse> {
+        cancel_message::cancel_message(self, request).await
     }
 
-    async fn resolve_unknown(&self, _: Request<ResolveUnknownRequest>) -> Reply<ResolveUnknownResponse> {
-        Err(Fault::internal("not built yet").into())
+    async fn resolve_unknown(&self, request: Request<ResolveUnknownRequest>) -> Reply<ResolveUnknownResponse> {
+        resolve_unknown::resolve_unknown(self, request).await
     }
 
-    async fn mark_message_as_read(&self, _: Request<MarkMessageAsReadRequest>) -> Reply<MarkMessageAsReadResponse> {
-        Err(Fault::internal("not built yet").into())
+    async fn mark_message_as_read(&self, request: Request<MarkMessageAsReadRequest>) -> Reply<MarkMessageAsReadResponse> {
+        mark_message_as_read::mark_message_as_read(self, request).await
     }
 
     async fn send_typing_indicator(
         &self,
-        _: Request<SendTypingIndicatorRequest>,
+        request: Request<SendTypingIndicatorRequest>,
     ) -> Reply<SendTypingIndicatorResponse> {
-        Err(Fault::internal("not built yet").into())
+        send_typing_indicator::send_typing_indicator(self, request).await
     }
 
     async fn get_conversation_window(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use outeract_buckets::{Buckets, BucketsConfig};
 use outeract_egress as egress;
 use outeract_graph::Client;
+use outeract_proto::messaging::admin::v1::admin_service_server::AdminServiceServer;
 use outeract_proto::messaging::internal::v1::messaging_internal_service_server::MessagingInternalServiceServer;
 use outeract_proto::messaging::v1::messaging_service_server::MessagingServiceServer;
 use outeract_rpc::{BoxError, RemoteKeys};
@@ -21,6 +22,7 @@ use crate::dispatch::{self, Dispatch, Needs};
 use crate::forward::{self, Forwarder, Sweeper};
 use crate::ids::MessageIds;
 use crate::projection::{self, Keeper, Projection};
+use crate::receipts::Receipts;
 use crate::rpc;
 use crate::upkeep;
 use crate::vault::Vault;
@@ -88,7 +90,12 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         graph,
         buckets,
     };
-    let Dispatch { hints, recorder } = dispatch::start(&context, needs);
+    let Dispatch {
+        hints,
+        recorder,
+        reader,
+    } = dispatch::start(&context, needs);
+    let receipts = Receipts::start(&context, vault.clone(), projection.clone(), reader.clone());
     let acceptor = Acceptor::start(&context, contacts.clone(), hints.clone(), forwarder);
 
     let sweeper = Sweeper {
@@ -110,6 +117,11 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         projection::keep(Arc::clone(&keeper), timing, context.stop.clone()),
     );
     context.tasks.spawn(
+        "projection.holds",
+        OnExit::StopProcess,
+        projection::keep_holds(projection.clone(), timing, context.stop.clone()),
+    );
+    context.tasks.spawn(
         "upkeep",
         OnExit::StopProcess,
         upkeep::keep_house(context.db.clone(), worker, context.stop.clone()),
@@ -122,31 +134,43 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         projection: projection.clone(),
         keeper,
         contacts,
-        recorder,
+        recorder: recorder.clone(),
+        receipts,
     };
     let internal = rpc::Internal {
         context: context.clone(),
         projection: projection.clone(),
         applier: Arc::new(applier),
-        hints,
+        hints: hints.clone(),
         waiters: waiters.clone(),
+    };
+    let admin = rpc::Admin {
+        context: context.clone(),
+        projection: projection.clone(),
     };
     let ids = MessageIds::new(Arc::clone(&context.clock), Arc::clone(&context.random));
     let preparer = Preparer {
         vault: vault.clone(),
         ids: Arc::new(ids),
-        projection,
+        projection: projection.clone(),
     };
     let application = rpc::Messaging {
         context,
         vault,
         preparer,
+        projection,
         acceptor,
         waiters,
+        hints,
+        recorder,
+        reader,
+        patience: time::Duration::try_from(timing.patience).unwrap_or(time::Duration::MAX),
     };
     Ok(Endpoints::new(keys)
         .application(Routes::new(MessagingServiceServer::new(application)))
-        .internal(Routes::new(MessagingInternalServiceServer::new(internal))))
+        .internal(
+            Routes::new(MessagingInternalServiceServer::new(internal)).add_service(AdminServiceServer::new(admin)),
+        ))
 }
 
 fn worker_id(context: &Context) -> Uuid {

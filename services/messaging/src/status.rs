@@ -34,3 +34,9 @@ pub(crate) fn state(code: i16) -> Result<SubmissionState, UnknownCode> {
         Submission::Canceled => SubmissionState::Canceled,
     })
 }
+
+/// A state as metadata of errors names it.
+pub(crate) fn name(state: SubmissionState) -> &'static str {
+    let name = state.as_str_name();
+    name.strip_prefix("SUBMISSION_STATE_").unwrap_or(name)
+}

@@ -6,16 +6,22 @@ pub(crate) mod accept;
 pub(crate) mod apply;
 pub(crate) mod connection;
 pub(crate) mod contact;
+pub(crate) mod hold;
 pub(crate) mod ingest;
 pub(crate) mod intent;
 pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod owner;
 pub(crate) mod queue;
+pub(crate) mod receipt;
 pub(crate) mod record;
+pub(crate) mod resolve;
 mod run;
+pub(crate) mod sandbox;
 pub(crate) mod settle;
 pub(crate) mod upkeep;
+pub(crate) mod waiting;
+pub(crate) mod withdraw;
 
 pub(crate) use self::run::{Attempts, DbError, run};
 

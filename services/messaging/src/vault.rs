@@ -137,6 +137,54 @@ impl Vault {
         )
     }
 
+    pub(crate) fn open_inbound_wamid(
+        &self,
+        application: ApplicationId,
+        contact: Uuid,
+        sealed: &[u8],
+    ) -> Result<Wamid, Unreadable> {
+        let text = self.open(
+            application.uuid(),
+            "service_window",
+            "last_wamid_sealed",
+            contact.as_bytes(),
+            sealed,
+        )?;
+        String::from_utf8(text)
+            .ok()
+            .and_then(Wamid::new)
+            .ok_or(Unreadable::Form)
+    }
+
+    pub(crate) fn seal_receipt_wamid(&self, application: ApplicationId, contact: Uuid, wamid: &Wamid) -> Vec<u8> {
+        self.seal(
+            application.uuid(),
+            "receipt",
+            "wamid_sealed",
+            contact.as_bytes(),
+            wamid.as_str().as_bytes(),
+        )
+    }
+
+    pub(crate) fn open_receipt_wamid(
+        &self,
+        application: ApplicationId,
+        contact: Uuid,
+        sealed: &[u8],
+    ) -> Result<Wamid, Unreadable> {
+        let text = self.open(
+            application.uuid(),
+            "receipt",
+            "wamid_sealed",
+            contact.as_bytes(),
+            sealed,
+        )?;
+        String::from_utf8(text)
+            .ok()
+            .and_then(Wamid::new)
+            .ok_or(Unreadable::Form)
+    }
+
     pub(crate) fn seal_display_number(&self, application: Uuid, connection: ConnectionId, number: &str) -> Vec<u8> {
         self.seal(
             application,

@@ -2,9 +2,8 @@ use stateright::{Model, Property};
 
 use crate::state::{Call, Final, Policy, Row, RowState, Rules, State, Verdict, Worker};
 
-/// Most epochs, attempts and tries that are explored.
+/// Most epochs and tries that are explored.
 const EPOCHS: u8 = 4;
-const ATTEMPTS: u8 = 4;
 const TRIES: u8 = 2;
 
 /// The protocol under a policy, with the rules in force.
@@ -14,10 +13,16 @@ pub struct Protocol {
     pub policy: Policy,
     /// The rules in force.
     pub rules: Rules,
+    /// Most attempts that are explored.
+    pub attempts: u8,
     /// Most crashes that are explored.
     pub crashes: u8,
     /// Most commits of unknown outcome that are explored.
     pub doubts: u8,
+    /// The message's time may run out.
+    pub lapses: bool,
+    /// Most looks of a person who decides about an unknown outcome.
+    pub looks: u8,
 }
 
 /// One atomic step of somebody. The number is the worker's.
@@ -67,6 +72,17 @@ pub enum Action {
     Settle,
     /// The sender takes the message back.
     Cancel,
+    /// The message's time runs out.
+    Lapse,
+    /// A message whose time has run out is ended.
+    Expire,
+    /// A person looks at an unknown outcome, to decide about it.
+    Look,
+    /// The person's decision arrives: to send once more, or to give up. It may arrive again, as calls do.
+    Decide {
+        /// Send once more.
+        resend: bool,
+    },
 }
 
 impl Model for Protocol {
@@ -91,6 +107,8 @@ impl Model for Protocol {
         }
         candidates.extend(state.meta.accepted.iter().map(|attempt| Action::Echo(*attempt)));
         candidates.extend([Action::ForeignEcho, Action::Settle, Action::Cancel]);
+        candidates.extend([Action::Lapse, Action::Expire, Action::Look]);
+        candidates.extend([true, false].map(|resend| Action::Decide { resend }));
         // Only steps that change something: a state without any is the end of a run.
         actions.extend(
             candidates
@@ -106,9 +124,9 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(
-                "at most one acceptance, two under RESEND",
+                "at most one acceptance, two under RESEND, and one more for each decision of a person",
                 |model: &Self, state: &State| {
-                    let bound = if model.policy == Policy::Resend { 2 } else { 1 };
+                    let bound = 1 + usize::from(model.policy == Policy::Resend) + usize::from(state.looks);
                     state.meta.accepted.len() <= bound
                 },
             ),
@@ -122,12 +140,17 @@ impl Model for Protocol {
                 usize::from(state.duplicates) == state.recorded.len().saturating_sub(1)
             }),
             Property::always(
-                "a refused or canceled message was not accepted and will not be",
+                "a refused, canceled or expired message was not accepted and will not be",
                 |_, state: &State| {
-                    !matches!(state.ended, Some(Final::Rejected | Final::Canceled))
-                        || (state.meta.accepted.is_empty() && state.meta.on_the_way.is_empty())
+                    !matches!(
+                        state.ended,
+                        Some(Final::Rejected | Final::Canceled | Final::Expired)
+                    ) || (state.meta.accepted.is_empty() && state.meta.on_the_way.is_empty())
                 },
             ),
+            Property::always("no call is announced after the message's time", |_, state: &State| {
+                !state.late
+            }),
             Property::always(
                 "nothing is stuck while the owner lives",
                 |model: &Self, state: &State| {
@@ -139,11 +162,19 @@ impl Model for Protocol {
                         .any(|worker| worker.epoch == state.epoch && worker.epoch > 0);
                     let mut actions = Vec::new();
                     model.actions(state, &mut actions);
-                    // A crash or a takeover is no cure that the protocol may rely on.
-                    let moves = actions
-                        .iter()
-                        .any(|action| !matches!(action, Action::Crash(_) | Action::Acquire(_) | Action::Cancel));
-                    settled || moves || !owned || state.attempts == ATTEMPTS
+                    // A crash, a takeover or a person is no cure that the protocol may rely on.
+                    let moves = actions.iter().any(|action| {
+                        !matches!(
+                            action,
+                            Action::Crash(_)
+                                | Action::Acquire(_)
+                                | Action::Cancel
+                                | Action::Lapse
+                                | Action::Look
+                                | Action::Decide { .. }
+                        )
+                    });
+                    settled || moves || !owned || state.attempts == model.attempts
                 },
             ),
             Property::sometimes("a message is accepted", |_, state: &State| {
@@ -224,10 +255,19 @@ impl Protocol {
             Action::Lose(attempt) => arrive(&mut next, attempt)?,
             Action::Echo(attempt) => accepted(&mut next, attempt),
             // An attempt that was never begun: only a forger, or another message's data, names it.
-            Action::ForeignEcho if self.rules.echo_checked || state.attempts == ATTEMPTS => return None,
+            Action::ForeignEcho if self.rules.echo_checked || state.attempts == self.attempts => return None,
             Action::ForeignEcho => accepted(&mut next, state.attempts + 1),
             Action::Settle => self.settle(&mut next)?,
             Action::Cancel => self.cancel(&mut next)?,
+            Action::Lapse => {
+                if !self.lapses || next.row.is_none() {
+                    return None;
+                }
+                next.lapsed = true;
+            }
+            Action::Expire => self.expire(&mut next)?,
+            Action::Look => self.look(&mut next)?,
+            Action::Decide { resend } => self.decide(&mut next, resend)?,
         }
         Some(next)
     }
@@ -264,7 +304,7 @@ impl Protocol {
 
     fn intend(&self, state: &mut State, worker: usize, told: bool, lands: bool) -> Option<()> {
         let Worker { epoch, call, .. } = state.workers[worker];
-        if call != Call::None || epoch == 0 || state.attempts == ATTEMPTS {
+        if call != Call::None || epoch == 0 || state.attempts == self.attempts {
             return None;
         }
         if !told {
@@ -277,10 +317,12 @@ impl Protocol {
         let allowed = (!self.rules.fence || epoch == state.epoch)
             && (!self.rules.state_check || row.state == RowState::Queued)
             && !row.held
-            && row.tries < TRIES + 2;
+            && row.tries < TRIES + 2
+            && !(state.lapsed && self.rules.intent_in_time);
         if !allowed {
             return None;
         }
+        state.late |= state.lapsed;
         state.intents += 1;
         let nonce = (worker as u8, state.intents);
         if lands {
@@ -384,12 +426,59 @@ impl Protocol {
     }
 
     fn cancel(&self, state: &mut State) -> Option<()> {
-        let row = state.row.as_mut().filter(|row| row.state == RowState::Queued)?;
-        if row.unsettled && self.rules.unsettled_checked {
+        let any = !self.rules.cancel_queued_only;
+        let row = state.row.as_mut().filter(|row| row.state == RowState::Queued || any)?;
+        if row.unsettled && self.rules.cancel_checked {
             row.state = RowState::Unknown;
         } else {
             state.row = None;
             state.ended = Some(Final::Canceled);
+        }
+        Some(())
+    }
+
+    fn expire(&self, state: &mut State) -> Option<()> {
+        let lapsed = state.lapsed;
+        let row = state
+            .row
+            .as_mut()
+            .filter(|row| lapsed && row.state == RowState::Queued)?;
+        if row.unsettled && self.rules.expiry_checked {
+            row.state = RowState::Unknown;
+        } else {
+            state.row = None;
+            state.ended = Some(Final::Expired);
+        }
+        Some(())
+    }
+
+    fn look(&self, state: &mut State) -> Option<()> {
+        let row = state.row.filter(|row| row.state == RowState::Unknown)?;
+        if state.looks == self.looks || state.seen == Some(row.attempt) {
+            return None;
+        }
+        state.looks += 1;
+        state.seen = Some(row.attempt);
+        Some(())
+    }
+
+    /// The decision stays on its way: a call may arrive twice, and late.
+    fn decide(&self, state: &mut State, resend: bool) -> Option<()> {
+        let seen = state.seen?;
+        let row = state.row.as_mut().filter(|row| row.state == RowState::Unknown)?;
+        if self.rules.decision_by_attempt && row.attempt != seen {
+            return None;
+        }
+        if resend {
+            row.requeue();
+            row.unsettled = true;
+            // What matters is whether there was one.
+            row.resends = row.resends.max(1);
+            // Whoever decides to send once more gives it the time for that.
+            state.lapsed = false;
+        } else {
+            state.row = None;
+            state.ended = Some(Final::GaveUp);
         }
         Some(())
     }

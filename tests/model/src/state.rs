@@ -36,8 +36,18 @@ pub struct Rules {
     pub echo_checked: bool,
     /// The HTTP client sends a request once.
     pub no_library_retry: bool,
-    /// A message with an unsettled earlier attempt is not ended by a refusal or a cancel.
+    /// A message with an unsettled earlier attempt is not ended by a refusal.
     pub unsettled_checked: bool,
+    /// Nor by its sender.
+    pub cancel_checked: bool,
+    /// Nor because its time ran out.
+    pub expiry_checked: bool,
+    /// Only a QUEUED message is taken back.
+    pub cancel_queued_only: bool,
+    /// An intent is refused once the message's time has run out.
+    pub intent_in_time: bool,
+    /// A person's decision counts for the attempt that the person saw.
+    pub decision_by_attempt: bool,
 }
 
 /// A queue row's state.
@@ -66,7 +76,7 @@ pub struct Row {
     pub nonce: (u8, u8),
     /// Calls with unknown outcome behind the current attempt.
     pub unsettled: bool,
-    /// Resends ordered by policy.
+    /// Resends ordered by policy or by a person.
     pub resends: u8,
     /// Waits for a person.
     pub held: bool,
@@ -81,7 +91,9 @@ pub enum Final {
     Rejected,
     /// Its sender took it back.
     Canceled,
-    /// Its policy gave up.
+    /// Its time ran out.
+    Expired,
+    /// Its policy, or a person, gave up.
     GaveUp,
 }
 
@@ -165,6 +177,14 @@ pub struct State {
     pub intents: u8,
     /// Commits so far whose outcome the worker was not told.
     pub doubts: u8,
+    /// The message's time has run out.
+    pub lapsed: bool,
+    /// A call was announced after that.
+    pub late: bool,
+    /// The attempt whose outcome a person saw as UNKNOWN and decides about.
+    pub seen: Option<u8>,
+    /// How often a person looked.
+    pub looks: u8,
 }
 
 // === impl Rules ===
@@ -183,6 +203,11 @@ impl Rules {
         echo_checked: true,
         no_library_retry: true,
         unsettled_checked: true,
+        cancel_checked: true,
+        expiry_checked: true,
+        cancel_queued_only: true,
+        intent_in_time: true,
+        decision_by_attempt: true,
     };
 }
 
@@ -227,6 +252,10 @@ impl State {
             crashes: 0,
             intents: 0,
             doubts: 0,
+            lapsed: false,
+            late: false,
+            seen: None,
+            looks: 0,
         }
     }
 }

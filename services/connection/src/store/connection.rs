@@ -19,6 +19,8 @@ pub(crate) struct Connection {
     pub(crate) token_version: i64,
     pub(crate) state: i16,
     pub(crate) paused: bool,
+    /// The application's setting: the number of outeract.connection.v1.AutoMarkRead.
+    pub(crate) auto_mark_read: i16,
     pub(crate) name: String,
     pub(crate) waba_id: String,
     pub(crate) phone_number_id: String,
@@ -161,8 +163,8 @@ pub(crate) async fn get(db: &PgPool, application: ApplicationId, id: ConnectionI
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            g.expires_at AS token_expires_at, c.created_at, c.updated_at
-        FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id
+            g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+        FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.application_id = $1 AND c.id = $2"#,
         application.uuid(),
         id.uuid()
@@ -182,8 +184,8 @@ pub(crate) async fn list(
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            g.expires_at AS token_expires_at, c.created_at, c.updated_at
-        FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id
+            g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+        FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.application_id = $1 AND ($2::timestamptz IS NULL OR (c.created_at, c.id) > ($2, $3))
         ORDER BY c.created_at, c.id LIMIT $4"#,
         application.uuid(),
@@ -201,8 +203,8 @@ pub(crate) async fn with_ids(db: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Res
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            g.expires_at AS token_expires_at, c.created_at, c.updated_at
-        FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id
+            g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+        FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.id = ANY ($1)"#,
         ids
     )
@@ -216,8 +218,8 @@ pub(crate) async fn list_all(db: &PgPool, after: Uuid, limit: i64) -> sqlx::Resu
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            g.expires_at AS token_expires_at, c.created_at, c.updated_at
-        FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id
+            g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+        FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.id > $1 ORDER BY c.id LIMIT $2"#,
         after,
         limit

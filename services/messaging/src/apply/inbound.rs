@@ -15,14 +15,17 @@ use crate::store::contact::{self as identity, NewIdentity, PHONE, USER};
 use crate::store::{DbError, run};
 
 /// A user's message, and who sent it.
-struct Letter<'a> {
-    routed: &'a Routed<InboundItem>,
-    wamid: Wamid,
-    at: OffsetDateTime,
+pub(super) struct Letter<'a> {
+    pub(super) routed: &'a Routed<InboundItem>,
+    pub(super) wamid: Wamid,
+    pub(super) at: OffsetDateTime,
     /// With its `+`.
     phone: Option<String>,
     user: Option<&'a str>,
 }
+
+/// The newest of each conversation, by number and contact.
+pub(super) type Newest<'a> = BTreeMap<(&'a str, Uuid), (OffsetDateTime, &'a Letter<'a>)>;
 
 /// Contacts by identity.
 type Contacts = HashMap<(Uuid, i16, String), Uuid>;
@@ -49,7 +52,7 @@ impl Applier {
             return Ok(());
         }
         let contacts = self.contacts_of(&letters).await?;
-        let mut windows: BTreeMap<(&str, Uuid), (OffsetDateTime, &Letter<'_>)> = BTreeMap::new();
+        let mut windows = Newest::new();
         for letter in &letters {
             let Some(contact) = letter.contact(&contacts) else {
                 return Err(Fault::internal("a contact is missing that was just made"));
@@ -64,7 +67,8 @@ impl Applier {
                 let window = windows
                     .entry((letter.routed.connection.number.as_str(), contact))
                     .or_insert((letter.at, letter));
-                if window.0 < letter.at {
+                // Meta tells whole seconds: of those of one second the last counts.
+                if window.0 <= letter.at {
                     *window = (letter.at, letter);
                 }
             }
@@ -89,9 +93,8 @@ impl Applier {
                 wamid_sealed,
             })
             .collect();
-        Ok(run!(self.db, "window.open", |conn| store::open_windows(
-            conn, &openings
-        ))?)
+        run!(self.db, "window.open", |conn| store::open_windows(conn, &openings))?;
+        self.note_receipts(&windows).await
     }
 
     /// The senders' contacts. Who is known by one identity and shows another for the first time gets it; two contacts are never made one here.

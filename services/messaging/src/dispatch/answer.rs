@@ -135,7 +135,7 @@ impl Line {
         self.after(flight, noted, next.wait)
     }
 
-    async fn note(&self, flight: &Flight<'_>, finding: Finding) -> Noted {
+    pub(super) async fn note(&self, flight: &Flight<'_>, finding: Finding) -> Noted {
         let note = Note {
             subject: flight.subject,
             finding,

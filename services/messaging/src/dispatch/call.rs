@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use outeract_batch::{Batcher, SubmitError};
 use outeract_clock::SharedRandom;
-use outeract_domain::{ApplicationId, Callback, EventId};
+use outeract_domain::{ApplicationId, Callback, EventId, Submission};
 use outeract_graph::fault::Scope;
 use outeract_graph::{Client, Outcome as Answer, wire};
 use outeract_rpc::trace;
@@ -14,11 +14,12 @@ use uuid::Uuid;
 use super::cargo::{Cargo, Parcel};
 use super::credentials::{Credential, Credentials};
 use super::intent::{Begin, Begun, Intent, Load};
-use super::record::Recorder;
+use super::record::{Finding, Note, Recorder};
 use super::scheduler::{Admission, LaneId, NumberId, Outcome};
 use crate::config::Timing;
 use crate::events::Subject;
 use crate::projection::{Connection, Projection};
+use crate::store::withdraw::Withdrawal;
 use crate::vault::{Letter, Vault};
 
 /// Everything a call needs.
@@ -53,6 +54,8 @@ pub(crate) enum Mood {
     Neutral,
     /// Meta takes messages from the number.
     Well,
+    /// There was no call: the token that was taken for it is the number's again.
+    Free,
     /// Whoever is in scope had better wait as long; with `probe`, one message is tried before the others.
     Wait { scope: Scope, until: Instant, probe: bool },
 }
@@ -108,7 +111,7 @@ impl Line {
         let Some(connection) = self.projection.known(cargo.connection) else {
             return later(cargo, AWAY);
         };
-        if !connection.sends() {
+        if !self.projection.sends(&connection) {
             return later(cargo, NOT_ACTIVE);
         }
         let credential = match self.credentials.get(&connection).await {
@@ -123,17 +126,19 @@ impl Line {
                 return (later(cargo, AWAY).0, wait);
             }
         };
-        let asked = Instant::now();
-        let begun = match self.begin(admission).await {
-            Ok(Some(begun)) => begun,
-            Err(left_nothing) if left_nothing => return later(cargo, AWAY),
-            // Not this process's to send; or perhaps durable: not sent, and the sweep will find it.
-            Ok(None) | Err(_) => return (Outcome::Ended, Mood::Neutral),
-        };
         let subject = Subject {
             application: parcel.application,
             connection: connection.id,
             message: EventId::from_uuid(admission.message),
+        };
+        let asked = Instant::now();
+        let begun = match self.begin(admission).await {
+            Ok(Some(begun)) => begun,
+            Err(left_nothing) if left_nothing => return later(cargo, AWAY),
+            // Not this process's to send, or nobody's any more.
+            Ok(None) => return self.lapse(admission, subject).await,
+            // Perhaps durable: not sent, and the sweep will find it.
+            Err(_) => return (Outcome::Ended, Mood::Neutral),
         };
         let flight = Flight {
             admission,
@@ -183,8 +188,20 @@ impl Line {
         })
     }
 
+    /// No intent was written: should the message's time have run out, it ends here.
+    async fn lapse(&self, admission: &Admission<Cargo>, subject: Subject) -> (Outcome<Cargo>, Mood) {
+        let row = expiry(&admission.number, admission.message);
+        // Whoever misses it is found by the scan.
+        let finding = Finding::Withdrawn { row };
+        self.recorder.try_record(Note { subject, finding }).await;
+        (Outcome::Ended, Mood::Free)
+    }
+
     /// Calls Meta, once, and records what came of it.
     async fn fly(&self, flight: Flight<'_>, asked: Instant, traceparent: Option<&str>) -> (Outcome<Cargo>, Mood) {
+        if flight.letter.sandbox {
+            return self.simulate(flight).await;
+        }
         let callback = Callback {
             message: flight.subject.message,
             attempt: flight.begun.attempt,
@@ -223,6 +240,15 @@ impl Line {
             Some(Answer::Unknown { http_status }) => self.unknown(flight, http_status).await,
             Some(Answer::NeverSent(_)) | None => self.never_sent(flight).await,
         }
+    }
+}
+
+/// To be recorded of a message whose time has run out, perhaps: the database decides.
+pub(super) fn expiry(number: &str, message: Uuid) -> Withdrawal {
+    Withdrawal {
+        number: number.to_owned(),
+        message,
+        state: Submission::Expired.code(),
     }
 }
 

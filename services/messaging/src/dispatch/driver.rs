@@ -33,7 +33,7 @@ use crate::waiters::Waiters;
 pub(crate) enum Command {
     /// This process stored messages.
     Fresh(Vec<Fresh>),
-    /// Another process stored messages.
+    /// Another process stored messages, or something became of messages that were stored.
     Hinted(Vec<Hinted>),
     /// This process owns numbers, each at an epoch.
     Owned(Vec<(NumberId, i64)>),
@@ -265,7 +265,7 @@ impl Driver {
             return false;
         };
         self.tokens.insert(Arc::clone(number), connection.token_version);
-        connection.sends()
+        self.parts.line.projection.sends(&connection)
     }
 
     /// Opens and closes numbers as their connections demand. A connection with a younger token is tried again at once.
@@ -282,7 +282,8 @@ impl Driver {
                 self.scheduler.unbrake(number);
             }
             self.scheduler.rate(number, connection.throughput_per_second);
-            self.scheduler.open(number, connection.sends());
+            self.scheduler
+                .open(number, self.parts.line.projection.sends(&connection));
         }
     }
 
@@ -304,6 +305,7 @@ impl Driver {
             },
             place: fresh.place,
             ready: now + fresh.ready_in,
+            scheduled: !fresh.ready_in.is_zero(),
             awaited: fresh.awaited,
             cargo: Cargo {
                 connection: fresh.connection.id.uuid(),
@@ -363,6 +365,7 @@ impl Driver {
         match mood {
             Mood::Well => self.scheduler.calm(&number),
             Mood::Neutral
+            | Mood::Free
             | Mood::Wait {
                 scope: Scope::Message, ..
             } => {}
@@ -399,6 +402,9 @@ impl Driver {
             metrics::counter!("messaging_deferred_total").increment(1);
         }
         self.scheduler.finished(&number, lane, message, place, outcome, now);
+        if mood == Mood::Free {
+            self.scheduler.refund(&number);
+        }
         // Whoever still waits was not told by the record: the message is not about to be sent.
         self.parts.waiters.tell(message, queued());
         if self.scheduler.hungry(&number) {

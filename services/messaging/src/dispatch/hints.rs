@@ -117,6 +117,27 @@ impl Hints {
         }
     }
 
+    /// Something became of a message of `number` that its owner had better know at once. Never waits.
+    pub(crate) fn changed(&self, number: &str, message: Uuid) {
+        let routes = Arc::clone(&self.0.routes.borrow());
+        match routes.get(number) {
+            Some(Route::Mine) => self.hinted(vec![Hinted {
+                number: number.to_owned(),
+                message,
+                awaited: false,
+            }]),
+            Some(Route::Theirs(url)) => self.send(
+                url,
+                vec![DispatchHint {
+                    message_id: message.as_bytes().to_vec(),
+                    phone_number_id: number.to_owned(),
+                    wait: false,
+                }],
+            ),
+            None => {}
+        }
+    }
+
     /// Messages were stored elsewhere, and this process is said to own their numbers.
     pub(crate) fn hinted(&self, hints: Vec<Hinted>) {
         if let Err(refused) = self.0.commands.try_send(Command::Hinted(hints)) {

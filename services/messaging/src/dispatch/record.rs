@@ -1,5 +1,7 @@
 //! Recording what became of calls, many at a time, and telling whoever wants to know.
 
+mod lifetime;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +21,8 @@ use crate::forward::{Forwarder, Told, adopted_events};
 use crate::seldom::Seldom;
 use crate::status::told;
 use crate::store::record::{self as store, Accepted, Missed, Retry};
+use crate::store::resolve::Decision;
+use crate::store::withdraw::Withdrawal;
 use crate::store::{DbError, apply, run};
 use crate::vault::Vault;
 use crate::waiters::Waiters;
@@ -40,6 +44,12 @@ pub(crate) enum Finding {
     Retry { row: Retry, error: SendError },
     /// Nobody knows.
     Unknown { row: Missed, error: SendError },
+    /// It is not to be sent any more.
+    Withdrawn { row: Withdrawal },
+    /// Somebody decided about an attempt whose outcome is not known: to send once more, or to give up.
+    Resolved { row: Decision, resend: bool, error: SendError },
+    /// It was never meant to reach Meta.
+    Simulated { row: Accepted, wamid: Wamid },
 }
 
 /// What recording a note changed.
@@ -173,7 +183,10 @@ impl Record {
         self.accepted(round, written).await?;
         self.failed(round, written).await?;
         self.retried(round, written).await?;
-        self.unknown(round, written).await
+        self.unknown(round, written).await?;
+        self.withdrawn(round, written).await?;
+        self.resolved(round, written).await?;
+        self.simulated(round, written).await
     }
 
     async fn accepted(&self, round: &[usize], written: &mut Written<'_>) -> Result<(), DbError> {
@@ -311,7 +324,7 @@ impl Written<'_> {
     fn accept(&mut self, index: usize, at: OffsetDateTime, step: Step) -> [u8; 16] {
         let note = &self.notes[index];
         self.outcomes[index] = Noted::Ended;
-        let Finding::Accepted { row, wamid } = &note.finding else {
+        let (Finding::Accepted { row, wamid } | Finding::Simulated { row, wamid }) = &note.finding else {
             return [0; 16];
         };
         self.told
@@ -325,9 +338,10 @@ impl Written<'_> {
         let note = &self.notes[index];
         self.outcomes[index] = noted;
         let (attempt, error) = match &note.finding {
-            Finding::Accepted { .. } => return,
+            Finding::Accepted { .. } | Finding::Simulated { .. } | Finding::Withdrawn { .. } => return,
             Finding::Failed { row, error } | Finding::Unknown { row, error } => (row.attempt, error),
             Finding::Retry { row, error } => (row.missed.attempt, error),
+            Finding::Resolved { row, error, .. } => (row.attempt, error),
         };
         let (state, step) = match noted {
             Noted::Ended => (SubmissionState::Failed, Some(Step::Failed)),

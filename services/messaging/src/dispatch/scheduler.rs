@@ -159,7 +159,7 @@ impl<C> Scheduler<C> {
             return Offered::Foreign;
         };
         if entry.knows(message) {
-            let sooner = entry.hasten(message, offer.ready);
+            let sooner = entry.hasten(message, offer.ready, now);
             if awaited && !entry.awaits(message, now) {
                 self.stalled.push(message);
             }
@@ -179,13 +179,42 @@ impl<C> Scheduler<C> {
             }
             self.waiting -= 1;
         }
-        entry.insert(offer, now);
+        if let Some((at, alarm)) = entry.insert(offer, now) {
+            self.timers.push(Reverse((at, Arc::clone(&key), alarm)));
+        }
         self.waiting += 1;
         if awaited && !entry.awaits(message, now) {
             self.stalled.push(message);
         }
         self.look(&key, lane, now);
         Offered::Taken
+    }
+
+    /// A message that waits is not to be sent any more. One that is on its way comes to its end.
+    pub(crate) fn withdraw(&mut self, number: &str, message: Uuid, now: Instant) {
+        let Some((key, _)) = self.numbers.get_key_value(number) else {
+            return;
+        };
+        let key = Arc::clone(key);
+        if let Some(lane) = self.numbers.get_mut(number).and_then(|entry| entry.remove(message)) {
+            self.waiting -= 1;
+            self.look(&key, lane, now);
+        }
+    }
+
+    /// A message went without the token that was taken for it.
+    pub(crate) fn refund(&mut self, number: &str) {
+        let Some((key, _)) = self.numbers.get_key_value(number) else {
+            return;
+        };
+        let key = Arc::clone(key);
+        if let Some(entry) = self.numbers.get_mut(number) {
+            entry.tokens += 1;
+            if entry.epoch.is_none() {
+                self.give_back(number);
+            }
+        }
+        self.enlist(&key);
     }
 
     /// A message of this lane is on its way elsewhere, or its outcome is not known: the lane waits until then.
@@ -334,6 +363,7 @@ impl<C> Scheduler<C> {
                         lane,
                         place,
                         ready,
+                        scheduled: false,
                         awaited: false,
                         cargo,
                     };

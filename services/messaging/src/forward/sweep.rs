@@ -168,6 +168,13 @@ impl Sweeper {
             kind::DUPLICATE => step(Step::Duplicate, wamid(&pending.detail)?.as_ref(), None),
             kind::FAILED => step(Step::Failed, None, error()),
             kind::UNKNOWN => step(Step::Unknown, None, error()),
+            kind::EXPIRED => step(Step::Expired, None, error()),
+            kind::CANCELED => step(Step::Canceled, None, error()),
+            kind::SENT | kind::DELIVERED | kind::READ => {
+                let wamid = wamid(&pending.wamid_sealed)?.ok_or(Unreadable::Form)?;
+                events::simulated_status(subject, pending.kind, pending.attempt, pending.at, &wamid)
+                    .ok_or(Unreadable::Form)
+            }
             _ => {
                 let letter = self
                     .vault

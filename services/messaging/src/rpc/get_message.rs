@@ -1,5 +1,7 @@
 //! `GetMessage`.
 
+mod obstacles;
+
 use std::collections::HashMap;
 
 use outeract_domain::{ApplicationId, ConnectionId, EventId, Submission, Wamid};
@@ -16,11 +18,22 @@ use crate::store::{message as store, run};
 
 pub(super) async fn get_message(service: &Messaging, request: Request<GetMessageRequest>) -> Reply<GetMessageResponse> {
     let application = caller::application(&request)?.id;
-    let id: EventId = request
-        .into_inner()
-        .id
-        .parse()
-        .map_err(|error| Fault::invalid("id", format!("is {error}")))?;
+    let id = id(&request.into_inner().id)?;
+    let message = message(service, application, id).await?;
+    Ok(Response::new(GetMessageResponse { message: Some(message) }))
+}
+
+/// The id of a message in a request.
+pub(super) fn id(text: &str) -> Result<EventId, Fault> {
+    text.parse().map_err(|error| Fault::invalid("id", format!("is {error}")))
+}
+
+/// One message as it is now.
+pub(super) async fn message(
+    service: &Messaging,
+    application: ApplicationId,
+    id: EventId,
+) -> Result<Message, Fault> {
     let row = find(service, application, id)
         .await?
         .ok_or_else(|| Fault::not_found("message"))?;
@@ -28,13 +41,14 @@ pub(super) async fn get_message(service: &Messaging, request: Request<GetMessage
         .vault
         .open_letter(row.application, row.id, &row.sealed)
         .map_err(Fault::data_loss)?;
-    let message = Message {
+    let wait = obstacles::find(service, &row).await?;
+    Ok(Message {
         id: id.to_string(),
         connection_id: ConnectionId::from_uuid(row.connection).to_string(),
         to_external_id: letter.to.as_str().to_owned(),
         content: Some(content::to_proto(&letter.content)),
         state: status::state(row.state).map_err(Fault::data_loss)?.into(),
-        held: row.held,
+        held: row.held || wait.held_by_operator,
         attempt: row.attempt,
         external_message_id: wamid(service, &row)?.map_or_else(String::new, Wamid::into_string),
         error: error(&row),
@@ -42,15 +56,14 @@ pub(super) async fn get_message(service: &Messaging, request: Request<GetMessage
         next_attempt_time: row.next_attempt_at.map(timestamp::to_proto),
         create_time: Some(timestamp::to_proto(row.created_at)),
         update_time: Some(timestamp::to_proto(row.updated_at)),
-        obstacles: Vec::new(),
+        obstacles: wait.obstacles,
         priority: 0,
         send_time: None,
-        expire_time: None,
+        expire_time: row.expires_at.map(timestamp::to_proto),
         sandbox: false,
         reply_to_external_message_id: String::new(),
         fell_back: false,
-    };
-    Ok(Response::new(GetMessageResponse { message: Some(message) }))
+    })
 }
 
 /// How far one message got; none if it is not this application's.
@@ -96,7 +109,11 @@ pub(super) async fn statuses(
     Ok(statuses)
 }
 
-async fn find(service: &Messaging, application: ApplicationId, id: EventId) -> Result<Option<store::Message>, Fault> {
+pub(super) async fn find(
+    service: &Messaging,
+    application: ApplicationId,
+    id: EventId,
+) -> Result<Option<store::Message>, Fault> {
     let db = &service.context.db;
     Ok(run!(db, "message.get", |conn| store::get(
         conn,

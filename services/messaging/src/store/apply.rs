@@ -36,7 +36,7 @@ pub(crate) struct Adopted {
     pub message: Uuid,
 }
 
-/// Opens windows, or extends them: the latest message counts, in whatever order they come, and none from the future. In the order of number and contact, each pair once.
+/// Opens windows, or extends them: the latest message counts, in whatever order they come, of those of one second the last that came, and none from the future. In the order of number and contact, each pair once.
 pub(crate) async fn open_windows(conn: &mut PgConnection, openings: &[Opening<'_>]) -> sqlx::Result<()> {
     let numbers: Vec<_> = openings.iter().map(|opening| opening.number).collect();
     let contacts: Vec<_> = openings.iter().map(|opening| opening.contact).collect();
@@ -49,7 +49,7 @@ pub(crate) async fn open_windows(conn: &mut PgConnection, openings: &[Opening<'_
         FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::bytea[]) AS new (number, contact, at, wamid)
         ON CONFLICT (phone_number_id, contact_id) DO UPDATE
         SET last_inbound_at = excluded.last_inbound_at, expires_at = greatest(w.expires_at, excluded.expires_at), last_wamid_sealed = excluded.last_wamid_sealed
-        WHERE w.last_inbound_at < excluded.last_inbound_at
+        WHERE w.last_inbound_at <= excluded.last_inbound_at
         "#,
         numbers as _,
         &contacts,

@@ -14,6 +14,7 @@ pub(crate) struct Connection {
     pub throughput_per_second: i32,
     pub state: i16,
     pub paused: bool,
+    pub auto_mark_read: bool,
     pub waba_id: String,
     pub phone_number_id: String,
     pub display_number_sealed: Vec<u8>,
@@ -31,6 +32,10 @@ pub(crate) async fn take_over(conn: &mut PgConnection, connections: &[Connection
         .collect();
     let states: Vec<_> = connections.iter().map(|connection| connection.state).collect();
     let paused: Vec<_> = connections.iter().map(|connection| connection.paused).collect();
+    let reads: Vec<_> = connections
+        .iter()
+        .map(|connection| connection.auto_mark_read)
+        .collect();
     let wabas: Vec<_> = connections
         .iter()
         .map(|connection| connection.waba_id.as_str())
@@ -46,13 +51,14 @@ pub(crate) async fn take_over(conn: &mut PgConnection, connections: &[Connection
     sqlx::query!(
         r#"
         INSERT INTO messaging.connection AS c (connection_id, application_id, version, token_version, throughput_per_second, state, paused, waba_id, phone_number_id,
-                                               display_number_sealed, updated_at)
+                                               display_number_sealed, auto_mark_read, updated_at)
         SELECT new.*, messaging.now_()
-        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::integer[], $6::smallint[], $7::boolean[], $8::text[], $9::text[], $10::bytea[]) AS new
+        FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::integer[], $6::smallint[], $7::boolean[], $8::text[], $9::text[], $10::bytea[], $11::boolean[]) AS new
         ON CONFLICT (connection_id) DO UPDATE
         SET application_id = excluded.application_id, version = excluded.version, token_version = excluded.token_version,
             throughput_per_second = excluded.throughput_per_second, state = excluded.state, paused = excluded.paused, waba_id = excluded.waba_id,
-            phone_number_id = excluded.phone_number_id, display_number_sealed = excluded.display_number_sealed, updated_at = excluded.updated_at
+            phone_number_id = excluded.phone_number_id, display_number_sealed = excluded.display_number_sealed, auto_mark_read = excluded.auto_mark_read,
+            updated_at = excluded.updated_at
         WHERE excluded.version > c.version
         "#,
         &ids,
@@ -65,6 +71,7 @@ pub(crate) async fn take_over(conn: &mut PgConnection, connections: &[Connection
         wabas as _,
         numbers as _,
         displays as _,
+        &reads,
     )
     .execute(conn)
     .await?;
@@ -83,7 +90,8 @@ pub(crate) async fn changed(
     let connections = sqlx::query_as!(
         Connection,
         r#"
-        SELECT connection_id AS id, application_id AS application, version, token_version, throughput_per_second, state, paused, waba_id, phone_number_id, display_number_sealed
+        SELECT connection_id AS id, application_id AS application, version, token_version, throughput_per_second, state, paused, auto_mark_read, waba_id, phone_number_id,
+               display_number_sealed
         FROM messaging.connection WHERE updated_at >= $1
         "#,
         since,
@@ -98,7 +106,8 @@ pub(crate) async fn get(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Optio
     sqlx::query_as!(
         Connection,
         r#"
-        SELECT connection_id AS id, application_id AS application, version, token_version, throughput_per_second, state, paused, waba_id, phone_number_id, display_number_sealed
+        SELECT connection_id AS id, application_id AS application, version, token_version, throughput_per_second, state, paused, auto_mark_read, waba_id, phone_number_id,
+               display_number_sealed
         FROM messaging.connection WHERE connection_id = $1
         "#,
         id,

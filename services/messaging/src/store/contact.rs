@@ -28,6 +28,8 @@ pub(crate) const PHONE: i16 = 1;
 pub(crate) const USER: i16 = 2;
 /// Parent business-scoped user ids, in the identity table.
 pub(crate) const PARENT: i16 = 3;
+/// WhatsApp ids, digits with `+`, in the identity table.
+pub(crate) const WA_ID: i16 = 4;
 
 /// The kind of identity that a caller names.
 pub(crate) fn kind(recipient: &Recipient) -> i16 {

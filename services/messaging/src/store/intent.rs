@@ -22,7 +22,7 @@ pub(crate) struct Begun {
     pub tries: i32,
 }
 
-/// Moves messages from QUEUED to SENDING, those of numbers that `worker` still owns at the epoch it believes in. What is not returned must not be sent.
+/// Moves messages from QUEUED to SENDING, those of numbers that `worker` still owns at the epoch it believes in and whose time has not run out. What is not returned must not be sent.
 ///
 /// The owners' rows are locked in the numbers' order, as a takeover does, and until this statement has committed: a takeover that commits first makes it return nothing, one that comes
 /// later sees its rows.
@@ -46,7 +46,7 @@ pub(crate) async fn begin(conn: &mut PgConnection, worker: Uuid, intents: &[Inte
         UPDATE messaging.queue q
         SET state = 2, attempt = q.attempt + 1, tries = q.tries + 1, nonce = intent.nonce, epoch = intent.epoch, intent_at = messaging.now_(), updated_at = messaging.now_()
         FROM unnest($3::text[], $4::uuid[], $5::bigint[], $6::uuid[]) AS intent (number, message, epoch, nonce)
-        WHERE q.phone_number_id = intent.number AND q.message_id = intent.message AND q.state = 1 AND NOT q.held
+        WHERE q.phone_number_id = intent.number AND q.message_id = intent.message AND q.state = 1 AND NOT q.held AND q.expires_at > messaging.now_()
           AND ((intent.number, intent.epoch) IN (SELECT phone_number_id, epoch FROM own)) IS TRUE
         RETURNING q.nonce AS "nonce!", q.attempt, q.tries
         "#,

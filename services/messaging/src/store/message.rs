@@ -10,6 +10,7 @@ pub(crate) struct Message {
     pub id: Uuid,
     pub application: Uuid,
     pub connection: Uuid,
+    pub number: String,
     pub sealed: Vec<u8>,
     pub state: i16,
     pub held: bool,
@@ -20,6 +21,10 @@ pub(crate) struct Message {
     pub reason: Option<String>,
     /// It will be tried again, then.
     pub next_attempt_at: Option<OffsetDateTime>,
+    /// Not after then. None: it stands in the queue no longer, or does not expire.
+    pub expires_at: Option<OffsetDateTime>,
+    /// The outcome of an earlier attempt is not known.
+    pub doubted: bool,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
 }
@@ -78,10 +83,11 @@ pub(crate) async fn get(conn: &mut PgConnection, application: Uuid, id: Uuid) ->
     sqlx::query_as!(
         Message,
         r#"
-        SELECT m.id, m.application_id AS application, m.connection_id AS connection, m.sealed, coalesce(q.state, e.state) AS "state!",
+        SELECT m.id, m.application_id AS application, m.connection_id AS connection, m.phone_number_id AS number, m.sealed, coalesce(q.state, e.state) AS "state!",
                coalesce(q.held, false) AS "held!", coalesce(q.attempt, e.attempt) AS "attempt!", coalesce(e.duplicates, 0::smallint) AS "duplicates!",
                e.wamid_sealed AS "wamid_sealed?", coalesce(q.meta_code, e.meta_code) AS meta_code, coalesce(q.reason, e.reason) AS reason,
                CASE WHEN q.state = 1 AND NOT q.held AND q.ready_at > messaging.now_() THEN q.ready_at END AS next_attempt_at,
+               CASE WHEN isfinite(q.expires_at) THEN q.expires_at END AS expires_at, coalesce(q.unsettled, 0) > 0 AS "doubted!",
                m.created_at, coalesce(q.updated_at, e.updated_at) AS "updated_at!"
         FROM messaging.message m
         LEFT JOIN LATERAL (SELECT * FROM messaging.ending e WHERE e.message_id = $2 LIMIT 1) e ON true

@@ -19,6 +19,12 @@ pub(crate) mod kind {
     pub(crate) const FAILED: i16 = 3;
     pub(crate) const UNKNOWN: i16 = 4;
     pub(crate) const DUPLICATE: i16 = 5;
+    pub(crate) const EXPIRED: i16 = 6;
+    pub(crate) const CANCELED: i16 = 7;
+    /// Simulated, as the next two.
+    pub(crate) const SENT: i16 = 8;
+    pub(crate) const DELIVERED: i16 = 9;
+    pub(crate) const READ: i16 = 10;
 }
 
 /// An outbox row with what its event is made from.

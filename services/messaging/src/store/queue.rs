@@ -19,6 +19,10 @@ pub(crate) struct Row {
     pub ready_in: f64,
     /// Seconds since its last intent.
     pub intent_age: Option<f64>,
+    /// Its time has run out.
+    pub expired: bool,
+    /// It has not been tried: what it waits for is the time that its sender chose.
+    pub scheduled: bool,
 }
 
 /// What a call to Meta needs of a message.
@@ -36,7 +40,8 @@ pub(crate) async fn page(conn: &mut PgConnection, number: &str, after: Uuid, lim
         Row,
         r#"
         SELECT q.message_id AS message, q.contact_id AS contact, q.connection_id AS connection, q.place, q.epoch, q.attempt, q.state, q.priority, q.held,
-               extract(epoch FROM q.ready_at - clock.now)::float8 AS "ready_in!", extract(epoch FROM clock.now - q.intent_at)::float8 AS intent_age
+               extract(epoch FROM q.ready_at - clock.now)::float8 AS "ready_in!", extract(epoch FROM clock.now - q.intent_at)::float8 AS intent_age,
+               q.expires_at <= clock.now AS "expired!", q.attempt = 0 AND q.reason IS NULL AND q.ready_at > clock.now AS "scheduled!"
         FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN messaging.queue q
         WHERE q.phone_number_id = $1 AND q.message_id > $2
         ORDER BY q.message_id LIMIT $3
@@ -57,7 +62,8 @@ pub(crate) async fn rows(conn: &mut PgConnection, keys: &[(&str, Uuid)]) -> sqlx
         Row,
         r#"
         SELECT q.message_id AS message, q.contact_id AS contact, q.connection_id AS connection, q.place, q.epoch, q.attempt, q.state, q.priority, q.held,
-               extract(epoch FROM q.ready_at - clock.now)::float8 AS "ready_in!", extract(epoch FROM clock.now - q.intent_at)::float8 AS intent_age
+               extract(epoch FROM q.ready_at - clock.now)::float8 AS "ready_in!", extract(epoch FROM clock.now - q.intent_at)::float8 AS intent_age,
+               q.expires_at <= clock.now AS "expired!", q.attempt = 0 AND q.reason IS NULL AND q.ready_at > clock.now AS "scheduled!"
         FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN unnest($1::text[], $2::uuid[]) AS asked (number, message)
         CROSS JOIN LATERAL (
             SELECT * FROM messaging.queue q WHERE q.phone_number_id = asked.number AND q.message_id = asked.message LIMIT 1

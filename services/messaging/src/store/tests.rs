@@ -2,10 +2,13 @@
 
 mod accepting;
 mod evidence;
+mod lifetime;
 mod ownership;
 mod plans;
+mod receipts;
 mod recording;
 mod settling;
+mod waiting;
 
 use outeract_testkit::TestDatabase;
 use sqlx::pool::PoolConnection;

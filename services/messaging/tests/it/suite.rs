@@ -7,7 +7,7 @@ use std::time::Duration;
 use outeract_clock::{SystemClock, SystemRandom};
 use outeract_domain::{ApplicationId, ConnectionId, EventId, KeyId};
 use outeract_proto::connection::internal::v1::ConnectionSnapshot;
-use outeract_proto::connection::v1::ConnectionState;
+use outeract_proto::connection::v1::{AutoMarkRead, ConnectionState};
 use outeract_proto::messaging::internal::v1::item::Kind;
 use outeract_proto::messaging::internal::v1::{
     ApplyItemsRequest, Item, ItemResult, PushConnectionsRequest, ReportIngestRequest, StatusItem,
@@ -168,6 +168,7 @@ impl Suite {
                 throughput_per_second: throughput,
                 display_phone_number: number.e164.clone(),
                 token_version: 1,
+                auto_mark_read: AutoMarkRead::Never.into(),
             });
     }
 

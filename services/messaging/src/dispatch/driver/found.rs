@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use outeract_domain::{ConnectionId, EventId, Submission};
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{Chore, Driver};
-use crate::dispatch::call::Line;
+use crate::dispatch::call::{Line, expiry};
 use crate::dispatch::cargo::Cargo;
 use crate::dispatch::hints::Hinted;
-use crate::dispatch::record::{Finding, Note};
+use crate::dispatch::record::{Finding, Note, Noted};
 use crate::dispatch::scheduler::{LaneId, NumberId, Offer, Offered};
 use crate::events::Subject;
 use crate::problem::{self, OUTCOME_UNKNOWN};
@@ -63,8 +64,12 @@ impl Driver {
                     }
                 }
                 Some(_) => self.parts.waiters.tell(hint.message, queued()),
-                None if hint.awaited => gone.push(hint.message),
-                None => {}
+                None => {
+                    self.scheduler.withdraw(&hint.number, hint.message, now);
+                    if hint.awaited || self.parts.waiters.awaited(hint.message) {
+                        gone.push(hint.message);
+                    }
+                }
             }
         }
         if !gone.is_empty() {
@@ -84,6 +89,7 @@ impl Driver {
     pub(super) fn scanned(&mut self, number: &NumberId, epoch: i64, rows: Vec<Row>, now: Instant) {
         let timing = self.parts.line.timing;
         let mut gone = Vec::new();
+        let mut expired = Vec::new();
         let mut unsettled = Vec::new();
         for row in rows {
             if self.scheduler.flies(number, row.message) {
@@ -95,6 +101,10 @@ impl Driver {
             };
             let age = Duration::try_from_secs_f64(row.intent_age.unwrap_or(0.0)).unwrap_or_default();
             match Submission::try_from(row.state) {
+                Ok(Submission::Queued) if row.expired => {
+                    self.scheduler.withdraw(number, row.message, now);
+                    expired.push(row);
+                }
                 Ok(Submission::Queued) if !row.held => {
                     self.scheduler
                         .offer(number, offer(&row, self.parts.waiters.awaited(row.message), now), now);
@@ -118,6 +128,7 @@ impl Driver {
             }
         }
         self.sweep(number, gone);
+        self.expire(number, expired);
         self.settle(unsettled);
         if self.scheduler.hungry(number) {
             self.passes.hurry(number, now);
@@ -158,6 +169,37 @@ impl Driver {
                 Chore::Settled
             });
         }
+    }
+
+    /// Messages whose time has run out. Whoever is missed is found again by the next scan.
+    fn expire(&mut self, number: &NumberId, expired: Vec<Row>) {
+        let notes: Vec<_> = expired
+            .into_iter()
+            .filter_map(|row| {
+                let connection = self.parts.line.projection.known(row.connection)?;
+                let subject = Subject {
+                    application: connection.application,
+                    connection: connection.id,
+                    message: EventId::from_uuid(row.message),
+                };
+                let row = expiry(number, row.message);
+                Some(Note {
+                    subject,
+                    finding: Finding::Withdrawn { row },
+                })
+            })
+            .collect();
+        if notes.is_empty() {
+            return;
+        }
+        let recorder = self.parts.line.recorder.clone();
+        self.chores.spawn(async move {
+            // All are submitted before the first is waited for, so that they share statements.
+            let recorded = join_all(notes.into_iter().map(|note| recorder.try_record(note))).await;
+            let ended = recorded.iter().filter(|noted| **noted == Some(Noted::Ended)).count();
+            metrics::counter!("messaging_expired_total").increment(ended as u64);
+            Chore::Settled
+        });
     }
 
     /// Outcomes that stayed unknown for long enough, perhaps: the database decides.
@@ -222,6 +264,7 @@ fn offer(row: &Row, awaited: bool, now: Instant) -> Offer<Cargo> {
         },
         place: row.place,
         ready: now + Duration::try_from_secs_f64(row.ready_in).unwrap_or_default(),
+        scheduled: row.scheduled,
         awaited,
         cargo: Cargo {
             connection: row.connection,

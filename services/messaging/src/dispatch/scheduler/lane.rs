@@ -13,6 +13,8 @@ pub(super) struct Row<C> {
     pub(super) ready: Instant,
     /// Since when it has been here: its lane's patience counts from this.
     pub(super) since: Instant,
+    /// What it waits for is a time that its sender chose.
+    pub(super) scheduled: bool,
     pub(super) cargo: C,
 }
 

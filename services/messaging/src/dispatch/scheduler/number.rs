@@ -155,16 +155,35 @@ impl<C> Number<C> {
         stalled.extend(self.awaited.drain());
     }
 
-    /// Takes a message in.
-    pub(super) fn insert(&mut self, offer: Offer<C>, now: Instant) {
+    /// Takes a message in. Gives what to look at when, if it stands aside.
+    pub(super) fn insert(&mut self, offer: Offer<C>, now: Instant) -> Option<(Instant, Alarm)> {
         let row = Row {
             message: offer.message,
             place: offer.place,
             ready: offer.ready,
             since: now,
+            scheduled: offer.scheduled,
             cargo: offer.cargo,
         };
+        if offer.scheduled && offer.ready > now {
+            return Some(self.put_aside(offer.lane, row));
+        }
         self.put(offer.lane, row);
+        None
+    }
+
+    /// Forgets a message that waits. Gives its lane.
+    pub(super) fn remove(&mut self, message: Uuid) -> Option<LaneId> {
+        self.awaited.remove(&message);
+        match self.index.remove(&message)? {
+            Spot::Lane(id, place) => {
+                if let Some(lane) = self.lanes.get_mut(&id) {
+                    lane.rows.remove(&(place, message));
+                }
+                Some(id)
+            }
+            Spot::Aside(at) => self.aside.remove(&(at, message)).map(|(id, _)| id),
+        }
     }
 
     /// A caller waits for this message: it is told when the message has come to the end of its way, or now that it is not about
@@ -186,7 +205,7 @@ impl<C> Number<C> {
     }
 
     /// A waiting message may go sooner than was known. Gives its lane if that changes anything.
-    pub(super) fn hasten(&mut self, message: Uuid, ready: Instant) -> Option<LaneId> {
+    pub(super) fn hasten(&mut self, message: Uuid, ready: Instant, now: Instant) -> Option<LaneId> {
         match *self.index.get(&message)? {
             Spot::Lane(id, place) => {
                 let row = self.lanes.get_mut(&id)?.rows.get_mut(&(place, message))?;
@@ -196,6 +215,11 @@ impl<C> Number<C> {
                 })
             }
             Spot::Aside(at) if at > ready => {
+                let (_, row) = self.aside.get(&(at, message))?;
+                // The same time, read once more.
+                if row.scheduled && ready > now {
+                    return None;
+                }
                 let (id, row) = self.aside.remove(&(at, message))?;
                 self.put(id, Row { ready, ..row });
                 Some(id)
@@ -255,9 +279,7 @@ impl<C> Number<C> {
                 Turn::Busy => return alarms,
                 Turn::StepAside => {
                     if let Some((_, row)) = lane.rows.pop_first() {
-                        alarms.push((row.ready, Alarm::Aside(row.message)));
-                        self.index.insert(row.message, Spot::Aside(row.ready));
-                        self.aside.insert((row.ready, row.message), (id, row));
+                        alarms.push(self.put_aside(id, row));
                     }
                 }
                 Turn::Empty => {
@@ -309,6 +331,13 @@ impl<C> Number<C> {
             lane.calling = None;
         }
         true
+    }
+
+    fn put_aside(&mut self, id: LaneId, row: Row<C>) -> (Instant, Alarm) {
+        let (message, ready) = (row.message, row.ready);
+        self.index.insert(message, Spot::Aside(ready));
+        self.aside.insert((ready, message), (id, row));
+        (ready, Alarm::Aside(message))
     }
 
     fn put(&mut self, id: LaneId, row: Row<C>) {

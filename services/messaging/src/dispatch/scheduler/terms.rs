@@ -38,6 +38,8 @@ pub(crate) struct Offer<C> {
     pub place: i64,
     /// When it may be tried.
     pub ready: Instant,
+    /// Its sender chose that time: until then it holds nobody up.
+    pub scheduled: bool,
     /// A caller waits for its outcome.
     pub awaited: bool,
     /// Whatever the call needs.

@@ -33,6 +33,7 @@ fn offer(place: i64, lane: LaneId, ready: Instant) -> Offer<()> {
         lane,
         place,
         ready,
+        scheduled: false,
         awaited: true,
         cargo: (),
     }
@@ -106,6 +107,97 @@ fn a_head_that_waits_is_stepped_over_after_thirty_seconds_and_goes_first_when_it
     scheduler.tick(ready);
     finish(&mut scheduler, &sent[0], Outcome::Ended, ready);
     assert_eq!(pump(&mut scheduler, ready)[0].place, 1);
+}
+
+#[test]
+fn a_message_for_a_later_time_holds_nobody_up_and_goes_first_when_its_time_comes() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    let later = now + Duration::from_hours(1);
+    let scheduled = |ready| Offer {
+        scheduled: true,
+        ..offer(1, lane(1), ready)
+    };
+    scheduler.offer("1", scheduled(later), now);
+    scheduler.offer("1", offer(2, lane(1), now), now);
+    let sent = pump(&mut scheduler, now);
+    assert_eq!(sent[0].place, 2);
+    finish(&mut scheduler, &sent[0], Outcome::Ended, now);
+    // Read again by the scan, a moment sooner: it stays aside.
+    scheduler.offer("1", scheduled(later - Duration::from_millis(3)), now);
+    scheduler.offer("1", offer(3, lane(1), now), now);
+    let sent = pump(&mut scheduler, now);
+    assert_eq!(sent[0].place, 3);
+    finish(&mut scheduler, &sent[0], Outcome::Ended, now);
+    assert_eq!(scheduler.waiting(), 1);
+    scheduler.tick(later);
+    scheduler.offer("1", offer(4, lane(1), later), later);
+    assert_eq!(pump(&mut scheduler, later)[0].place, 1);
+}
+
+#[test]
+fn a_withdrawn_message_is_forgotten_wherever_it_waits() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    let later = now + Duration::from_hours(1);
+    for place in 1..=3 {
+        scheduler.offer("1", offer(place, lane(1), now), now);
+    }
+    scheduler.offer(
+        "1",
+        Offer {
+            scheduled: true,
+            ..offer(4, lane(1), later)
+        },
+        now,
+    );
+    let message = |place: i64| offer(place, lane(1), now).message;
+    // The head, one behind it, and one that stands aside.
+    for place in [1, 3, 4] {
+        scheduler.withdraw("1", message(place), now);
+        scheduler.withdraw("1", message(place), now);
+    }
+    assert_eq!(scheduler.waiting(), 1);
+    let sent = pump(&mut scheduler, now);
+    assert_eq!(sent.iter().map(|sent| sent.place).collect::<Vec<_>>(), [2]);
+    // One that is on its way comes to its end.
+    scheduler.withdraw("1", message(2), now);
+    assert!(scheduler.flies("1", message(2)));
+    finish(&mut scheduler, &sent[0], Outcome::Ended, now);
+    scheduler.tick(later);
+    assert!(pump(&mut scheduler, later).is_empty());
+    assert_eq!((scheduler.waiting(), scheduler.in_flight()), (0, 0));
+}
+
+#[test]
+fn a_token_that_was_not_needed_serves_the_next_message_or_is_given_back() {
+    let now = Instant::now();
+    let mut scheduler = owned([1]);
+    for place in 1..=2 {
+        scheduler.offer("1", offer(place, lane(place as u128), now), now);
+    }
+    let next = |scheduler: &mut Scheduler<()>| scheduler.next(now);
+    assert!(next(&mut scheduler).is_none());
+    let wants = scheduler.wants();
+    assert_eq!(wants.len(), 1);
+    scheduler.granted("1", 1, Some(now + Duration::from_secs(1)), now);
+    let first = next(&mut scheduler).expect("one token");
+    assert!(next(&mut scheduler).is_none(), "there is no second");
+    finish(&mut scheduler, &first, Outcome::Ended, now);
+    scheduler.refund("1");
+    let second = next(&mut scheduler).expect("the same token");
+    finish(&mut scheduler, &second, Outcome::Ended, now);
+    scheduler.refund("1");
+    assert_eq!(
+        scheduler.surplus(),
+        [Want {
+            number: number(1),
+            tokens: 1
+        }]
+    );
+    scheduler.disown("1");
+    scheduler.refund("1");
+    assert!(scheduler.surplus().is_empty());
 }
 
 #[test]
@@ -366,6 +458,12 @@ enum Step {
         lane: u128,
         place: i64,
         delay: u64,
+        scheduled: bool,
+    },
+    Withdraw {
+        number: usize,
+        lane: u128,
+        place: i64,
     },
     Grant {
         share: u32,
@@ -399,8 +497,9 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0..3_usize, 0..4_u128, 0..60_i64, prop_oneof![Just(0_u64), 0..60_000_u64])
-            .prop_map(|(number, lane, place, delay)| Step::Offer { number, lane, place, delay }),
+        8 => (0..3_usize, 0..4_u128, 0..60_i64, prop_oneof![Just(0_u64), 0..60_000_u64], any::<bool>())
+            .prop_map(|(number, lane, place, delay, scheduled)| Step::Offer { number, lane, place, delay, scheduled }),
+        2 => (0..3_usize, 0..4_u128, 0..60_i64).prop_map(|(number, lane, place)| Step::Withdraw { number, lane, place }),
         6 => (0..4_u32).prop_map(|share| Step::Grant { share }),
         6 => (any::<usize>(), 0..6_u8).prop_map(|(pick, outcome)| Step::Finish { pick, outcome }),
         3 => (0..40_000_u64).prop_map(|millis| Step::Wait { millis }),
@@ -409,6 +508,11 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..3_usize, 0..4_u128, 0..30_000_u64).prop_map(|(number, lane, millis)| Step::Block { number, lane, millis }),
         1 => (0..3_usize, any::<bool>()).prop_map(|(number, open)| Step::Open { number, open }),
     ]
+}
+
+/// A message keeps its lane and number.
+fn message(number: usize, contact: u128, place: i64) -> Uuid {
+    Uuid::from_u128((number as u128) << 96 | contact << 64 | place as u128)
 }
 
 /// Runs steps and checks what must hold at every moment.
@@ -449,12 +553,20 @@ impl World {
                 lane: contact,
                 place,
                 delay,
+                scheduled,
             } => {
                 let mut offer = offer(place, lane(contact), self.now + Duration::from_millis(delay));
-                // A message keeps its lane and number.
-                offer.message = Uuid::from_u128((number as u128) << 96 | contact << 64 | place as u128);
+                offer.message = message(number, contact, place);
+                offer.scheduled = scheduled;
                 self.scheduler.offer(&number.to_string(), offer, self.now);
             }
+            Step::Withdraw {
+                number,
+                lane: contact,
+                place,
+            } => self
+                .scheduler
+                .withdraw(&number.to_string(), message(number, contact, place), self.now),
             Step::Grant { share } => {
                 for want in self.scheduler.wants() {
                     let tokens = want.tokens * share / 3;
@@ -466,6 +578,7 @@ impl World {
             Step::Finish { pick, outcome } => {
                 if !self.flying.is_empty() {
                     let sent = self.flying.swap_remove(pick % self.flying.len());
+                    let free = outcome == 3;
                     let outcome = match outcome {
                         0 => Outcome::Again {
                             ready: self.now + Duration::from_secs(45),
@@ -482,6 +595,12 @@ impl World {
                     };
                     self.scheduler.calm(&sent.number);
                     finish(&mut self.scheduler, &sent, outcome, self.now);
+                    if free {
+                        // A number that is forgotten has no tokens.
+                        let known = self.scheduler.numbers.contains_key(&sent.number);
+                        *self.tokens.entry(sent.number.to_string()).or_default() += i64::from(known);
+                        self.scheduler.refund(&sent.number);
+                    }
                 }
             }
             Step::Wait { millis } => self.now += Duration::from_millis(millis),

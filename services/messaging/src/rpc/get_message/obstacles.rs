@@ -1,0 +1,168 @@
+//! Everything that a message waits for.
+
+use outeract_domain::Submission;
+use outeract_proto::connection::v1::ConnectionState;
+use outeract_proto::messaging::v1::Obstacle;
+use outeract_rpc::Fault;
+
+use super::Messaging;
+use crate::obstacle;
+use crate::problem;
+use crate::store::message::Message;
+use crate::store::waiting::{self, Waiting};
+use crate::store::run;
+
+/// What a message waits for.
+#[derive(Debug, Default)]
+pub(super) struct Wait {
+    pub(super) obstacles: Vec<Obstacle>,
+    pub(super) held_by_operator: bool,
+}
+
+pub(super) async fn find(service: &Messaging, row: &Message) -> Result<Wait, Fault> {
+    match Submission::try_from(row.state) {
+        Ok(Submission::Queued) => {}
+        Ok(Submission::Unknown) if row.held => {
+            return Ok(Wait {
+                obstacles: vec![obstacle::held()],
+                held_by_operator: false,
+            });
+        }
+        _ => return Ok(Wait::default()),
+    }
+    let (db, patience) = (&service.context.db, service.patience);
+    let waiting = run!(db, "waiting.of", |conn| waiting::of(conn, &row.number, row.id, patience))?;
+    // None: it left the queue in this very moment.
+    Ok(waiting.map(|waiting| wait(row, waiting)).unwrap_or_default())
+}
+
+fn wait(row: &Message, waiting: Waiting) -> Wait {
+    let mut obstacles = Vec::new();
+    let held_by_operator = waiting.hold.is_some();
+    obstacles.extend(waiting.hold.as_deref().map(obstacle::held_by_operator));
+    if waiting.connection_state != Some(ConnectionState::Active as i16) {
+        obstacles.push(obstacle::connection_not_active());
+    } else if waiting.connection_paused == Some(true) {
+        obstacles.push(obstacle::connection_paused());
+    }
+    if let Some(until) = waiting.ready_at {
+        obstacles.push(match row.reason.as_deref() {
+            Some(reason) => {
+                let sentence = problem::of_reason(reason, row.meta_code, true).message;
+                obstacle::refused(reason, sentence, until)
+            }
+            None => obstacle::scheduled(until),
+        });
+    }
+    if waiting.behind {
+        obstacles.push(obstacle::behind(waiting.behind_until));
+    }
+    if obstacles.is_empty() {
+        obstacles.push(obstacle::turn());
+    }
+    Wait {
+        obstacles,
+        held_by_operator,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::OffsetDateTime;
+    use time::macros::datetime;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const LATER: OffsetDateTime = datetime!(2026-11-23 10:00 UTC);
+
+    fn row(reason: Option<&str>) -> Message {
+        Message {
+            id: Uuid::nil(),
+            application: Uuid::nil(),
+            connection: Uuid::nil(),
+            number: "1".to_owned(),
+            sealed: Vec::new(),
+            state: Submission::Queued.code(),
+            held: false,
+            attempt: i32::from(reason.is_some()),
+            duplicates: 0,
+            wamid_sealed: None,
+            meta_code: reason.map(|_| 131_056),
+            reason: reason.map(str::to_owned),
+            next_attempt_at: None,
+            expires_at: None,
+            doubted: false,
+            created_at: LATER,
+            updated_at: LATER,
+        }
+    }
+
+    fn free() -> Waiting {
+        Waiting {
+            ready_at: None,
+            behind: false,
+            behind_until: None,
+            connection_state: Some(ConnectionState::Active as i16),
+            connection_paused: Some(false),
+            hold: None,
+        }
+    }
+
+    fn reasons(row: &Message, waiting: Waiting) -> Vec<(String, bool)> {
+        let wait = wait(row, waiting);
+        wait.obstacles
+            .into_iter()
+            .map(|obstacle| (obstacle.reason, obstacle.retry_time.is_some()))
+            .collect()
+    }
+
+    #[test]
+    fn every_obstacle_is_named_and_without_one_it_is_the_turn() {
+        let of = |reason: &str, timed| (reason.to_owned(), timed);
+        assert_eq!(reasons(&row(None), free()), [of("WAITING_FOR_TURN", false)]);
+        let everything = Waiting {
+            ready_at: Some(LATER),
+            behind: true,
+            behind_until: Some(LATER),
+            connection_state: Some(ConnectionState::NeedsReauth as i16),
+            connection_paused: Some(true),
+            hold: Some("an audit".to_owned()),
+        };
+        assert_eq!(
+            reasons(&row(Some("RECIPIENT_RATE_LIMITED")), everything),
+            [
+                of("HELD_BY_OPERATOR", false),
+                of("CONNECTION_NOT_ACTIVE", false),
+                of("RECIPIENT_RATE_LIMITED", true),
+                of("WAITING_FOR_EARLIER_MESSAGE", true),
+            ]
+        );
+        let scheduled = Waiting {
+            ready_at: Some(LATER),
+            connection_paused: Some(true),
+            ..free()
+        };
+        assert_eq!(
+            reasons(&row(None), scheduled),
+            [of("CONNECTION_PAUSED", false), of("SCHEDULED", true)]
+        );
+        let unknown = Waiting {
+            connection_state: None,
+            connection_paused: None,
+            ..free()
+        };
+        assert_eq!(reasons(&row(None), unknown), [of("CONNECTION_NOT_ACTIVE", false)]);
+    }
+
+    #[test]
+    fn the_operators_words_are_shown() {
+        let held = Waiting {
+            hold: Some("an audit".to_owned()),
+            ..free()
+        };
+        let wait = wait(&row(None), held);
+        assert!(wait.held_by_operator);
+        assert_eq!(wait.obstacles[0].message, "an audit");
+    }
+}
