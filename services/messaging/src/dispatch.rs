@@ -7,6 +7,7 @@ mod credentials;
 mod driver;
 mod hints;
 mod intent;
+mod media;
 mod owner;
 mod pass;
 mod rate;
@@ -18,22 +19,22 @@ use std::time::Duration;
 
 use outeract_buckets::Buckets;
 use outeract_graph::Client;
-use outeract_rpc::Channel;
 use outeract_runtime::{Context, OnExit};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::call::Line;
-use self::credentials::Credentials;
 use self::driver::Driver;
 use self::owner::Owner;
 use self::rate::Rate;
 use crate::config::{Config, Timing};
+use crate::files::Media;
 use crate::forward::Forwarder;
 use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
 
+pub(crate) use self::credentials::{Credential, Credentials};
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
 pub(crate) use self::record::{Finding, Note, Recorder};
 
@@ -47,8 +48,9 @@ pub(crate) struct Needs {
     pub projection: Projection,
     pub waiters: Waiters,
     pub forwarder: Forwarder,
-    pub connection: Channel,
+    pub credentials: Credentials,
     pub graph: Client,
+    pub media: Media,
     pub buckets: Buckets,
 }
 
@@ -73,8 +75,9 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         projection,
         waiters,
         forwarder,
-        connection,
+        credentials,
         graph,
+        media,
         buckets,
     } = needs;
     let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -110,8 +113,9 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         vault,
         random: Arc::clone(&context.random),
         projection: projection.clone(),
-        credentials: Credentials::new(connection),
+        credentials,
         graph,
+        media,
         intents,
         loads,
         recorder: recorder.clone(),

@@ -1,6 +1,6 @@
 //! The messaging service: accepts messages durably, sends each at most once, and tells what became of it.
 //!
-//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `forward` (events on
+//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `files` (what messages carry), `forward` (events on
 //! their way to tracking), `projection` (connections), `store` (the SQL).
 
 mod accept;
@@ -8,6 +8,7 @@ mod apply;
 mod config;
 mod dispatch;
 mod events;
+mod files;
 mod forward;
 mod ids;
 mod problem;
@@ -22,4 +23,5 @@ mod vault;
 mod waiters;
 
 pub use config::{Config, Timing};
+pub use files::{FilesUrl, Provider};
 pub use service::{Messaging, build, migrator};

@@ -2,11 +2,17 @@
 
 mod apply_items;
 mod batch_send_messages;
+mod delete_file;
 mod dispatch;
+mod download_file;
+mod file_service;
+mod get_file;
 mod get_message;
+mod list_files;
 mod push_connections;
 mod report_ingest;
 mod send_message;
+mod upload_file;
 mod validate_message;
 
 use std::sync::Arc;
@@ -35,6 +41,8 @@ use crate::dispatch::Hints;
 use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
+
+pub(crate) use self::file_service::Files;
 
 /// What applications call.
 #[derive(Debug)]

@@ -14,10 +14,12 @@ use uuid::Uuid;
 use super::cargo::{Cargo, Parcel};
 use super::credentials::{Credential, Credentials};
 use super::intent::{Begin, Begun, Intent, Load};
+use super::media::{Attached, Unsendable};
 use super::record::Recorder;
 use super::scheduler::{Admission, LaneId, NumberId, Outcome};
 use crate::config::Timing;
 use crate::events::Subject;
+use crate::files::Media;
 use crate::projection::{Connection, Projection};
 use crate::vault::{Letter, Vault};
 
@@ -29,6 +31,7 @@ pub(crate) struct Line {
     pub projection: Projection,
     pub credentials: Credentials,
     pub graph: Client,
+    pub media: Media,
     pub intents: Batcher<Begin>,
     pub loads: Batcher<Load>,
     pub recorder: Recorder,
@@ -64,6 +67,7 @@ pub(super) struct Flight<'a> {
     pub(super) connection: &'a Connection,
     pub(super) credential: &'a Credential,
     letter: &'a Letter,
+    pub(super) attached: Attached,
     pub(super) begun: Begun,
 }
 
@@ -123,6 +127,10 @@ impl Line {
                 return (later(cargo, AWAY).0, wait);
             }
         };
+        let attached = match self.attach(&parcel, &connection, &credential).await {
+            Ok(attached) => attached,
+            Err(wait) => return later(cargo, wait),
+        };
         let asked = Instant::now();
         let begun = match self.begin(admission).await {
             Ok(Some(begun)) => begun,
@@ -141,9 +149,17 @@ impl Line {
             connection: &connection,
             credential: &credential,
             letter: &parcel.letter,
+            attached,
             begun,
         };
-        self.fly(flight, asked, parcel.traceparent.as_deref()).await
+        match &flight.attached {
+            Ok(_) => self.fly(flight, asked, parcel.traceparent.as_deref()).await,
+            Err(Unsendable::Gone) => self.file_gone(flight).await,
+            Err(Unsendable::Refused(error)) => {
+                let error = error.clone();
+                self.rejected(flight, &error).await
+            }
+        }
     }
 
     async fn load(&self, message: Uuid) -> Result<Option<Arc<Parcel>>, ()> {
