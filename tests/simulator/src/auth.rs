@@ -1,6 +1,6 @@
 //! Who calls, and what they may.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use crate::errors::Refusal;
 use crate::meta::Meta;
-use crate::world::{Number, Token, Waba};
+use crate::world::{Account, MANAGEMENT, Number, Token, Waba};
 
 /// What every call may carry in its query.
 #[derive(Debug, Default, Deserialize)]
@@ -21,25 +21,7 @@ pub(crate) struct Access {
 impl Meta {
     /// The caller's token, with its proof checked.
     pub(crate) fn token(&self, headers: &HeaderMap, access: &Access) -> Result<Arc<Token>, Refusal> {
-        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = header.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("OAuth ")));
-        let Some(text) = bearer
-            .or(access.access_token.as_deref())
-            .filter(|text| !text.is_empty())
-        else {
-            return Err(Refusal::new(
-                400,
-                104,
-                "An access token is required to request this resource.",
-            ));
-        };
-        let token = self
-            .find_token(text)
-            .ok_or_else(|| Refusal::new(401, 190, "Invalid OAuth access token - Cannot parse access token"))?;
-        if !token.valid(self.now_ms() / 1_000) {
-            let refusal = Refusal::new(401, 190, "Error validating access token: Session has expired");
-            return Err(refusal.subcode(463));
-        }
+        let token = self.valid_token(headers, access.access_token.as_deref())?;
         match access.appsecret_proof.as_deref() {
             Some(proof) if bool::from(proof.as_bytes().ct_eq(token.proof.as_bytes())) => Ok(token),
             Some(_) => {
@@ -56,6 +38,31 @@ impl Meta {
                 Err(refusal.of_type("GraphMethodException"))
             }
         }
+    }
+
+    /// The token of the header alone, without a proof: hosts other than the Graph API's ask for no more.
+    pub(crate) fn bearer(&self, headers: &HeaderMap) -> Result<Arc<Token>, Refusal> {
+        self.valid_token(headers, None)
+    }
+
+    fn valid_token(&self, headers: &HeaderMap, in_query: Option<&str>) -> Result<Arc<Token>, Refusal> {
+        let header = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let bearer = header.and_then(|value| value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("OAuth ")));
+        let Some(text) = bearer.or(in_query).filter(|text| !text.is_empty()) else {
+            return Err(Refusal::new(
+                400,
+                104,
+                "An access token is required to request this resource.",
+            ));
+        };
+        let token = self
+            .find_token(text)
+            .ok_or_else(|| Refusal::new(401, 190, "Invalid OAuth access token - Cannot parse access token"))?;
+        if !token.valid(self.now_ms() / 1_000) {
+            let refusal = Refusal::new(401, 190, "Error validating access token: Session has expired");
+            return Err(refusal.subcode(463));
+        }
+        Ok(token)
     }
 
     /// A token by its text. The app's id and secret together are one, too.
@@ -79,6 +86,7 @@ impl Meta {
     pub(crate) fn waba_for(&self, token: &Token, id: &str, scope: &str, verb: &str) -> Result<Arc<Waba>, Refusal> {
         let waba = self.waba(id).ok_or_else(|| Refusal::no_object(id, verb))?;
         permit(token, scope, &waba.id, id, verb)?;
+        self.count(scope, &waba.account, !waba.numbers.is_empty())?;
         Ok(waba)
     }
 
@@ -89,7 +97,21 @@ impl Meta {
         if number.deleted.load(std::sync::atomic::Ordering::Relaxed) {
             return Err(Refusal::of_code(33).details("The business phone number has been deleted."));
         }
+        self.count(scope, &number.account, true)?;
         Ok(number)
+    }
+
+    /// Counts a call of an account's management; what is one too many is refused.
+    fn count(&self, scope: &str, account: &Account, active: bool) -> Result<(), Refusal> {
+        if scope != MANAGEMENT {
+            return Ok(());
+        }
+        let mut usage = account.usage.lock().unwrap_or_else(PoisonError::into_inner);
+        if usage.take(active, self.now_ms()) || !self.switches().management {
+            return Ok(());
+        }
+        let details = "There have been too many calls to this WhatsApp Business account. Wait a bit and try again.";
+        Err(Refusal::of_code(80_007).details(details).subcode(2_446_079))
     }
 }
 

@@ -23,7 +23,8 @@ pub struct Rule {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Match {
-    /// The call: `messages` (the default), `debug_token`, `access_token`, `phone_numbers`, `phone_number`, `subscribed_apps`, `subscriptions`.
+    /// The call: `messages` (the default), `receipts`, `media`, `media_url`, `media_download`, `media_delete`, `message_templates`, `message_template`, `debug_token`, `access_token`, `waba`, `phone_numbers`,
+    /// `phone_number`, `subscribed_apps`, `subscriptions`.
     pub endpoint: Option<String>,
     /// The object in the path: a phone number's, a WABA's or the app's id.
     pub object_id: Option<String>,
@@ -129,6 +130,8 @@ pub(crate) struct Call<'a> {
     pub(crate) object_id: &'a str,
     pub(crate) to: Option<&'a str>,
     pub(crate) callback: Option<&'a str>,
+    /// A call of an account's management: its answer tells how many there were.
+    pub(crate) managed: bool,
 }
 
 /// What goes wrong with one call.

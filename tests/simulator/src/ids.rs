@@ -91,13 +91,62 @@ fn wamid(wa_id: &str, direction: u8, random: &[u8]) -> String {
     format!("wamid.{}", STANDARD.encode(record))
 }
 
-/// The business-scoped id of a user: the same for the same portfolio and user.
-pub(crate) fn user_id(portfolio: &str, wa_id: &str) -> String {
+/// The business-scoped id of a user: the same for the same portfolio and user, and another one in each portfolio.
+pub(crate) fn user_id(portfolio: &str, number: &str) -> String {
+    format!("US.{:020}", scramble(number, mask(portfolio)))
+}
+
+/// The id of a user in all portfolios that are enrolled together.
+pub(crate) fn parent_user_id(number: &str) -> String {
+    format!("US.ENT.{:020}", scramble(number, mask("ENT")))
+}
+
+/// The number of the user with this id in this portfolio; `None` if it is not one of the portfolio's.
+pub(crate) fn number_of(portfolio: &str, user_id: &str) -> Option<String> {
+    unscramble(user_id.strip_prefix("US.")?, mask(portfolio))
+}
+
+/// The number of the user with this parent id.
+pub(crate) fn number_of_parent(user_id: &str) -> Option<String> {
+    unscramble(user_id.strip_prefix("US.ENT.")?, mask("ENT"))
+}
+
+/// Odd, so that multiplying by it can be undone.
+const SCRAMBLE: u64 = 0x9e37_79b9_7f4a_7c15;
+const UNSCRAMBLE: u64 = inverse(SCRAMBLE);
+
+/// Newton's iteration: each step doubles the bits that are right.
+const fn inverse(odd: u64) -> u64 {
+    let (mut found, mut step) = (odd, 0);
+    while step < 6 {
+        found = found.wrapping_mul(2_u64.wrapping_sub(odd.wrapping_mul(found)));
+        step += 1;
+    }
+    found
+}
+
+fn mask(portfolio: &str) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in portfolio.bytes().chain([b'/']).chain(wa_id.bytes()) {
+    for byte in portfolio.bytes() {
         hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
     }
-    format!("US.{hash:020}")
+    // Portfolios that differ in little must differ in every digit of what comes out.
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash ^ (hash >> 33)
+}
+
+/// A one before the digits keeps zeros at their beginning.
+fn scramble(number: &str, mask: u64) -> u64 {
+    let marked: u64 = format!("1{number}").parse().unwrap_or(0);
+    (marked ^ mask).wrapping_mul(SCRAMBLE)
+}
+
+/// Most ids of others do not end as a one and up to fifteen digits: one in twenty thousand does.
+fn unscramble(id: &str, mask: u64) -> Option<String> {
+    let id: u64 = id.parse().ok()?;
+    let marked = (id.wrapping_mul(UNSCRAMBLE) ^ mask).to_string();
+    let number = marked.strip_prefix('1')?;
+    (7..=15).contains(&number.len()).then(|| number.to_owned())
 }
 
 #[cfg(test)]
@@ -116,5 +165,15 @@ mod tests {
         assert_eq!(one.token(), two.token());
         assert_eq!(one.object(), two.object());
         assert_ne!(one.object(), one.object());
+    }
+
+    #[test]
+    fn user_ids_lead_back_to_the_number() {
+        for number in ["16505551234", "0000001", "999999999999999"] {
+            assert_eq!(number_of("7", &user_id("7", number)).as_deref(), Some(number));
+            assert_eq!(number_of_parent(&parent_user_id(number)).as_deref(), Some(number));
+            assert_eq!(number_of("8", &user_id("7", number)), None);
+        }
+        assert_ne!(user_id("7", "16505551234"), user_id("8", "16505551234"));
     }
 }

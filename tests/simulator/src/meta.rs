@@ -1,5 +1,6 @@
 //! The one state behind all endpoints.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -10,8 +11,11 @@ use time::OffsetDateTime;
 use crate::config::{Config, StatusDelays};
 use crate::faults::Faults;
 use crate::ids::Ids;
+use crate::known::Known;
 use crate::ledger::Ledger;
+use crate::media::Media;
 use crate::outbox::Outbox;
+use crate::users::Users;
 use crate::world::{Number, Waba, World};
 
 /// Everything the simulator knows.
@@ -20,6 +24,11 @@ pub(crate) struct Meta {
     pub(crate) config: Config,
     pub(crate) ids: Ids,
     pub(crate) world: RwLock<World>,
+    pub(crate) users: Users,
+    pub(crate) media: Media,
+    /// Links that Meta cannot fetch from.
+    pub(crate) broken_links: RwLock<HashSet<String>>,
+    pub(crate) known: Known,
     pub(crate) faults: Faults,
     pub(crate) switches: RwLock<Switches>,
     pub(crate) delays: RwLock<StatusDelays>,
@@ -45,6 +54,8 @@ pub struct Switches {
     pub throughput: bool,
     /// A portfolio's unique users outside windows: 131048.
     pub tier: bool,
+    /// The calls of an account's management: 80007.
+    pub management: bool,
     /// A message outside the window is accepted and then fails with 131047, instead of being refused at once.
     pub window_fails_later: bool,
 }
@@ -85,6 +96,10 @@ impl Meta {
             config,
             http,
             world: RwLock::default(),
+            users: Users::default(),
+            media: Media::default(),
+            broken_links: RwLock::default(),
+            known: Known::default(),
             faults: Faults::default(),
             switches: RwLock::default(),
             ledger: Mutex::default(),
@@ -120,6 +135,12 @@ impl Meta {
 
     /// Forgets everything that was made, and goes back to the configured subscription. The app's id and secret together are always a token.
     pub(crate) fn forget_world(&self) {
+        self.users.clear();
+        self.media.clear();
+        self.broken_links
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
         let mut world = World::default();
         let (id, secret) = (&self.config.app_id, &self.config.app_secret);
         world.app_token(format!("{id}|{secret}"), secret);
@@ -193,6 +214,7 @@ impl Default for Switches {
             pair: true,
             throughput: true,
             tier: true,
+            management: true,
             window_fails_later: false,
         }
     }
@@ -205,6 +227,7 @@ impl Switches {
         pair: false,
         throughput: false,
         tier: false,
+        management: false,
         window_fails_later: false,
     };
 }

@@ -26,12 +26,25 @@ pub(crate) struct StatusPlan {
     withheld: u8,
 }
 
+/// Whom a message went to, as webhooks tell.
+#[derive(Debug, Clone)]
+pub(crate) struct Recipient {
+    /// `None`: the business is not shown the number.
+    pub(crate) wa_id: Option<String>,
+    pub(crate) user_id: String,
+    pub(crate) parent_user_id: Option<String>,
+    /// The message was addressed by the id.
+    pub(crate) by_user_id: bool,
+}
+
 /// An accepted message whose statuses are to come.
 #[derive(Debug)]
 pub(crate) struct Sent {
     pub(crate) number: Arc<Number>,
     pub(crate) wamid: String,
-    pub(crate) wa_id: String,
+    pub(crate) recipient: Recipient,
+    /// A template's category.
+    pub(crate) category: Option<&'static str>,
     pub(crate) callback: Option<String>,
     /// Its place in the ledger.
     pub(crate) entry: usize,
@@ -60,6 +73,8 @@ pub(crate) enum Update {
         waba_id: String,
         field: String,
         value: Arc<RawValue>,
+        /// When it happened, in unix seconds.
+        at: i64,
     },
 }
 

@@ -20,6 +20,7 @@ pub(crate) enum Abort {
 }
 
 static TRACE: HeaderName = HeaderName::from_static("x-fb-trace-id");
+static USAGE: HeaderName = HeaderName::from_static("x-business-use-case-usage");
 static JSON: HeaderValue = HeaderValue::from_static("application/json; charset=UTF-8");
 
 /// An answer of JSON.
@@ -58,6 +59,13 @@ pub(crate) fn truncated(body: &[u8]) -> Response {
 pub(crate) fn trace(response: &mut Response, fbtrace_id: &str) {
     if let Ok(value) = HeaderValue::from_str(fbtrace_id) {
         response.headers_mut().insert(TRACE.clone(), value);
+    }
+}
+
+/// Adds what the account's management was called.
+pub(crate) fn usage(response: &mut Response, usage: &str) {
+    if let Ok(value) = HeaderValue::from_str(usage) {
+        response.headers_mut().insert(USAGE.clone(), value);
     }
 }
 

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value as Json};
 
-use crate::ids;
 use crate::ledger::KINDS;
 use crate::outbox::{Sent, Update};
 use crate::respond::json_bytes;
+use crate::users::User;
 use crate::world::Number;
 
 #[derive(Serialize)]
@@ -20,6 +21,9 @@ struct Envelope<'a> {
 #[derive(Serialize)]
 struct Entry<'a> {
     id: &'a str,
+    /// Of what happened to an account; messages have times of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<i64>,
     changes: Vec<Change<'a>>,
 }
 
@@ -61,7 +65,16 @@ struct Metadata<'a> {
 #[serde(untagged)]
 enum Contact<'a> {
     Raw(&'a RawValue),
-    Recipient { wa_id: &'a str, user_id: String },
+    Recipient(SentTo<'a>),
+}
+
+#[derive(Serialize)]
+struct SentTo<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wa_id: Option<&'a str>,
+    user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_user_id: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -76,9 +89,12 @@ struct OurStatus<'a> {
     id: &'a str,
     status: &'static str,
     timestamp: String,
-    recipient_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    recipient_user_id: Option<String>,
+    recipient_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_user_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recipient_parent_user_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     biz_opaque_callback_data: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,15 +127,25 @@ struct StatusErrorData<'a> {
 
 /// A message from a user, as it stands in `messages`.
 #[derive(Serialize)]
-struct TextMessage<'a> {
+struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Context<'a>>,
-    from: &'a str,
-    from_user_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a str>,
+    from_user_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_parent_user_id: Option<&'a str>,
     id: &'a str,
     timestamp: String,
-    text: Text<'a>,
-    r#type: &'static str,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text { text: Text<'a>, r#type: &'static str },
+    Other(&'a Map<String, Json>),
 }
 
 #[derive(Serialize)]
@@ -136,13 +162,25 @@ struct Context<'a> {
 #[derive(Serialize)]
 struct Sender<'a> {
     profile: Profile<'a>,
-    wa_id: &'a str,
-    user_id: String,
+    #[serde(flatten)]
+    ids: SentTo<'a>,
 }
 
 #[derive(Serialize)]
 struct Profile<'a> {
     name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    username: Option<&'a str>,
+}
+
+/// What a user says.
+pub(crate) struct Said<'a> {
+    /// The user's name.
+    pub(crate) name: &'a str,
+    pub(crate) text: &'a str,
+    /// The message's type and content in place of the text.
+    pub(crate) other: Option<&'a Map<String, Json>>,
+    pub(crate) reply_to: Option<&'a str>,
 }
 
 /// The body of a webhook with these items; `None` without any.
@@ -159,33 +197,48 @@ pub(crate) fn render(updates: &[Update]) -> Option<Vec<u8>> {
     })
 }
 
-/// A text message's item and the user's entry in `contacts`.
-pub(crate) fn text(
+/// A message's item and the user's entry in `contacts`.
+pub(crate) fn message(
     number: &Number,
-    user: &str,
+    user: &User,
     wamid: &str,
     at: i64,
-    (name, body, reply_to): (&str, &str, Option<&str>),
+    said: &Said<'_>,
 ) -> (Box<RawValue>, Box<RawValue>) {
-    let user_id = ids::user_id(&number.portfolio.id, user);
-    let message = TextMessage {
-        context: reply_to.map(|id| Context {
+    let message = Message {
+        context: said.reply_to.map(|id| Context {
             from: &number.digits,
             id,
         }),
-        from: user,
-        from_user_id: user_id.clone(),
+        from: user.wa_id.as_deref(),
+        from_user_id: &user.user_id,
+        from_parent_user_id: user.parent_user_id.as_deref(),
         id: wamid,
         timestamp: at.to_string(),
-        text: Text { body },
-        r#type: "text",
+        content: said.other.map_or(
+            Content::Text {
+                text: Text { body: said.text },
+                r#type: "text",
+            },
+            Content::Other,
+        ),
     };
-    let sender = Sender {
-        profile: Profile { name },
-        wa_id: user,
-        user_id,
-    };
-    (raw(&message), raw(&sender))
+    (raw(&message), sender(user, said.name))
+}
+
+/// The user's entry in `contacts`.
+pub(crate) fn sender(user: &User, name: &str) -> Box<RawValue> {
+    raw(&Sender {
+        profile: Profile {
+            name,
+            username: user.username.as_deref(),
+        },
+        ids: SentTo {
+            wa_id: user.wa_id.as_deref(),
+            user_id: &user.user_id,
+            parent_user_id: user.parent_user_id.as_deref(),
+        },
+    })
 }
 
 /// A value as JSON that is written as it is.
@@ -213,10 +266,11 @@ impl<'a> Builder<'a> {
                 };
                 let status = OurStatus::new(sent, *step);
                 if status.errors.is_none() {
-                    value.contacts.push(Contact::Recipient {
-                        wa_id: &sent.wa_id,
-                        user_id: ids::user_id(&sent.number.portfolio.id, &sent.wa_id),
-                    });
+                    value.contacts.push(Contact::Recipient(SentTo {
+                        wa_id: sent.recipient.wa_id.as_deref(),
+                        user_id: &sent.recipient.user_id,
+                        parent_user_id: sent.recipient.parent_user_id.as_deref(),
+                    }));
                 }
                 value.statuses.push(StatusItem::Ours(Box::new(status)));
             }
@@ -236,13 +290,19 @@ impl<'a> Builder<'a> {
                 }
                 value.contacts.extend(contact.as_deref().map(Contact::Raw));
             }
-            Update::Change { waba_id, field, value } => {
-                let entry = self.entry(waba_id);
-                self.entries[entry].changes.push(Change {
+            Update::Change {
+                waba_id,
+                field,
+                value,
+                at,
+            } => self.entries.push(Entry {
+                id: waba_id,
+                time: Some(*at),
+                changes: vec![Change {
                     value: Value::Raw(value),
                     field,
-                });
-            }
+                }],
+            }),
         }
     }
 
@@ -250,6 +310,7 @@ impl<'a> Builder<'a> {
         *self.entry_of.entry(waba_id).or_insert_with(|| {
             self.entries.push(Entry {
                 id: waba_id,
+                time: None,
                 changes: Vec::new(),
             });
             self.entries.len() - 1
@@ -299,21 +360,27 @@ impl<'a> OurStatus<'a> {
     fn new(sent: &'a Sent, step: usize) -> Self {
         let (kind, due_ms) = sent.steps[step];
         let failure = sent.plan.fail.as_ref();
+        let recipient = &sent.recipient;
+        // What failed on its way to a number says nothing of the user behind it.
+        let tells_id = failure.is_none() || recipient.by_user_id;
         Self {
             id: &sent.wamid,
             status: KINDS[usize::from(kind)],
             timestamp: (due_ms / 1_000).to_string(),
-            recipient_id: &sent.wa_id,
-            recipient_user_id: failure
-                .is_none()
-                .then(|| ids::user_id(&sent.number.portfolio.id, &sent.wa_id)),
+            recipient_id: recipient.wa_id.as_deref(),
+            recipient_user_id: tells_id.then_some(&recipient.user_id),
+            recipient_parent_user_id: recipient.parent_user_id.as_deref().filter(|_| tells_id),
             biz_opaque_callback_data: sent.callback.as_deref().filter(|_| !sent.plan.drop_callback),
             // On `sent` and on one of the two others.
             pricing: (kind < 2).then_some(Price {
-                billable: false,
+                billable: sent.category.is_some(),
                 pricing_model: "PMP",
-                category: "service",
-                r#type: "free_customer_service",
+                category: sent.category.unwrap_or("service"),
+                r#type: if sent.category.is_some() {
+                    "regular"
+                } else {
+                    "free_customer_service"
+                },
             }),
             errors: failure.map(|(code, title)| {
                 [StatusError {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -10,6 +10,9 @@ use sha2::Sha256;
 use crate::control::{NewWorld, Tier};
 use crate::ids::Ids;
 use crate::limits::{NumberLimits, UniqueUsers};
+use crate::templates::{Templates, defaults};
+use crate::usage::Usage;
+use crate::users::Viewer;
 
 /// Manages accounts: templates, numbers, webhooks.
 pub(crate) const MANAGEMENT: &str = "whatsapp_business_management";
@@ -28,6 +31,8 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(crate) struct Portfolio {
     pub(crate) id: String,
+    /// It knows users by a parent id, too.
+    pub(crate) parents: bool,
     pub(crate) tier: Mutex<Tier>,
     pub(crate) unique: Mutex<UniqueUsers>,
 }
@@ -40,6 +45,16 @@ pub(crate) struct Waba {
     pub(crate) numbers: Vec<String>,
     /// Whether the app is subscribed to its webhooks.
     pub(crate) subscribed: Arc<AtomicBool>,
+    pub(crate) account: Arc<Account>,
+}
+
+/// What belongs to an account, and its numbers use.
+#[derive(Debug, Default)]
+pub(crate) struct Account {
+    pub(crate) templates: Mutex<Templates>,
+    pub(crate) usage: Mutex<Usage>,
+    /// Marketing is switched off on this API: 131063.
+    pub(crate) marketing_disabled: AtomicBool,
 }
 
 /// A business phone number.
@@ -50,13 +65,17 @@ pub(crate) struct Number {
     pub(crate) portfolio: Arc<Portfolio>,
     /// Its WABA's.
     pub(crate) subscribed: Arc<AtomicBool>,
+    /// Its WABA's.
+    pub(crate) account: Arc<Account>,
     /// Digits with the country code.
     pub(crate) digits: String,
     /// The country's calling code.
-    pub(crate) country: &'static str,
+    pub(crate) country: String,
     pub(crate) name: String,
     /// Meta removed the number.
     pub(crate) deleted: AtomicBool,
+    /// For a test number: the only recipients that it may write to.
+    pub(crate) allowed: Mutex<Option<HashSet<String>>>,
     pub(crate) limits: Mutex<NumberLimits>,
 }
 
@@ -80,6 +99,7 @@ impl World {
     pub(crate) fn create(&mut self, new: &NewWorld, ids: &Ids, secret: &str, now: i64) -> crate::control::WorldCreated {
         let portfolio = Arc::new(Portfolio {
             id: ids.object(),
+            parents: new.parent_user_ids,
             tier: Mutex::new(new.tier),
             unique: Mutex::default(),
         });
@@ -90,6 +110,7 @@ impl World {
                 portfolio: portfolio.clone(),
                 numbers: Vec::new(),
                 subscribed: Arc::new(AtomicBool::new(new.subscribed)),
+                account: Arc::new(account(ids)),
             };
             let numbers: Vec<_> = (0..new.numbers_per_waba)
                 .map(|_| self.number(new, ids, &waba))
@@ -114,16 +135,18 @@ impl World {
 
     fn number(&mut self, new: &NewWorld, ids: &Ids, waba: &Waba) -> crate::control::NumberCreated {
         let id = ids.object();
-        let digits = format!("1555{:07}", self.numbers.len() + 1_000);
+        let digits = format!("{}555{:07}", new.country, self.numbers.len() + 1_000);
         let number = Number {
             id: id.clone(),
             waba_id: waba.id.clone(),
             portfolio: waba.portfolio.clone(),
             subscribed: waba.subscribed.clone(),
+            account: waba.account.clone(),
             digits: digits.clone(),
-            country: "1",
+            country: new.country.clone(),
             name: "Simulated Business".to_owned(),
             deleted: AtomicBool::new(false),
+            allowed: Mutex::default(),
             limits: Mutex::new(NumberLimits::new(new.throughput)),
         };
         self.numbers.insert(id.clone(), Arc::new(number));
@@ -169,12 +192,42 @@ impl World {
     }
 }
 
+/// An account with the templates that each has from the beginning.
+fn account(ids: &Ids) -> Account {
+    let mut templates = Templates::default();
+    for new in defaults() {
+        // They are templates: a test of theirs says so.
+        let _ = templates.add(ids.object(), new);
+    }
+    Account {
+        templates: Mutex::new(templates),
+        ..Account::default()
+    }
+}
+
+// === impl Portfolio ===
+
+impl Portfolio {
+    /// How many users it may message outside their windows in a day; `None`: as many as it likes.
+    pub(crate) fn limit(&self) -> Option<usize> {
+        self.tier.lock().unwrap_or_else(PoisonError::into_inner).users()
+    }
+
+    /// How it looks at users.
+    pub(crate) fn viewer(&self) -> Viewer<'_> {
+        Viewer {
+            portfolio: &self.id,
+            parents: self.parents,
+        }
+    }
+}
+
 // === impl Number ===
 
 impl Number {
     /// The number as Meta's pages show it.
     pub(crate) fn display(&self) -> String {
-        let (area, rest) = self.digits[1..].split_at(3);
+        let (area, rest) = self.digits[self.country.len()..].split_at(3);
         let (exchange, line) = rest.split_at(3);
         format!("+{} {area}-{exchange}-{line}", self.country)
     }

@@ -68,14 +68,7 @@ impl Suite {
         let simulator = Simulator::start(SimulatorConfig::default()).await.expect("a simulator");
         let meta = simulator.client().expect("a client");
         // What is tested is this service, not Meta's limits.
-        let none = Switches {
-            window: false,
-            pair: false,
-            throughput: false,
-            tier: false,
-            window_fails_later: false,
-        };
-        meta.set_switches(none).await.expect("switched");
+        meta.set_switches(Switches::OFF).await.expect("switched");
         let world = NewWorld {
             numbers_per_waba: count,
             throughput: 1_000,

@@ -20,6 +20,10 @@ pub struct NewWorld {
     pub token_expires_in_seconds: Option<i64>,
     /// The app is subscribed to the WABAs already.
     pub subscribed: bool,
+    /// Calling code of the numbers' country.
+    pub country: String,
+    /// The portfolio knows users by a parent id, too.
+    pub parent_user_ids: bool,
 }
 
 /// A messaging limit: unique users outside their windows in 24 hours.
@@ -106,7 +110,7 @@ pub struct ChangePortfolio {
     pub tier: Tier,
 }
 
-/// A text message from a user.
+/// A message from a user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Inbound {
@@ -124,6 +128,10 @@ pub struct Inbound {
     pub wamid: Option<String>,
     /// The id of the message it replies to.
     pub reply_to: Option<String>,
+    /// The message's type and content in place of the text: `{"type": "image", "image": {…}}`.
+    pub message: Option<serde_json::Map<String, serde_json::Value>>,
+    /// The user's id instead of the computed one. With an empty `from` the user has no number that businesses see.
+    pub user_id: Option<String>,
 }
 
 /// An injected message.
@@ -254,6 +262,8 @@ impl Default for NewWorld {
             scopes: None,
             token_expires_in_seconds: None,
             subscribed: false,
+            country: "1".to_owned(),
+            parent_user_ids: false,
         }
     }
 }

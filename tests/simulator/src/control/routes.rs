@@ -21,7 +21,7 @@ use crate::ledger::{Accepted, Summary};
 use crate::meta::{Meta, Switches};
 use crate::outbox::Update;
 use crate::world::hmac_hex;
-use crate::{deliver, webhook};
+use crate::{deliver, known, webhook};
 
 /// Acceptances on one page at most.
 const PAGE: usize = 10_000;
@@ -120,17 +120,32 @@ async fn inbound(
     let now_ms = meta.now_ms();
     for message in &messages {
         let number = meta.number(&message.phone_number_id).ok_or_else(|| absent("number"))?;
-        let user = message.from.trim_start_matches('+');
+        let from = message.from.trim_start_matches('+');
+        let user = meta
+            .users
+            .introduce(number.portfolio.viewer(), from, message.user_id.as_deref());
         let at = message.timestamp.unwrap_or(now_ms / 1_000);
-        let wamid = message.wamid.clone().unwrap_or_else(|| meta.ids.inbound(user));
+        let wamid = message.wamid.clone().unwrap_or_else(|| meta.ids.inbound(from));
+        let reaction = message
+            .message
+            .as_ref()
+            .is_some_and(|other| other.contains_key("reaction"));
+        meta.known.note(
+            &wamid,
+            known::Message::inbound(&number.id, &user.key, at * 1_000, reaction),
+        );
         let mut limits = number.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        limits.open_window(user, at * 1_000);
+        limits.open_window(&user.key, at * 1_000);
         // What comes in counts, but Meta does not refuse a user.
         let _ = limits.take_throughput(now_ms);
         drop(limits);
-        let name = message.name.as_deref().unwrap_or("Simulated User");
-        let said = (name, message.text.as_str(), message.reply_to.as_deref());
-        let (item, contact) = webhook::text(&number, user, &wamid, at, said);
+        let said = webhook::Said {
+            name: message.name.as_deref().unwrap_or("Simulated User"),
+            text: &message.text,
+            other: message.message.as_ref(),
+            reply_to: message.reply_to.as_deref(),
+        };
+        let (item, contact) = webhook::message(&number, &user, &wamid, at, &said);
         updates.push(Update::Item {
             number,
             list: "messages",
@@ -162,8 +177,10 @@ async fn raw_items(State(meta): Shared, Json(items): Json<Vec<RawItem>>) -> Resu
 }
 
 async fn raw_changes(State(meta): Shared, Json(changes): Json<Vec<RawChange>>) -> StatusCode {
+    let at = meta.now_ms() / 1_000;
     meta.outbox.now(changes.into_iter().map(|change| Update::Change {
         value: Arc::from(webhook::raw(&change.value)),
+        at,
         waba_id: change.waba_id,
         field: change.field,
     }));
@@ -284,6 +301,7 @@ async fn reset(State(meta): Shared, Json(what): Json<Reset>) -> StatusCode {
     meta.outbox.pause(false);
     meta.faults.clear(None);
     *meta.ledger.lock().unwrap_or_else(PoisonError::into_inner) = crate::ledger::Ledger::default();
+    meta.known.clear();
     *meta.switches.write().unwrap_or_else(PoisonError::into_inner) = Switches::default();
     *meta.delays.write().unwrap_or_else(PoisonError::into_inner) = meta.config.statuses;
     if what.world {

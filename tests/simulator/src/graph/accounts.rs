@@ -16,14 +16,14 @@ use crate::errors::Refusal;
 use crate::faults::Call;
 use crate::meta::Meta;
 use crate::respond;
-use crate::world::{MANAGEMENT, Number};
+use crate::world::{MANAGEMENT, Number, Waba};
 
 /// Numbers on a page unless the caller wants fewer or more.
 const PAGE: usize = 25;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Wanted {
-    fields: Option<String>,
+    pub(super) fields: Option<String>,
     limit: Option<usize>,
     after: Option<String>,
 }
@@ -31,16 +31,31 @@ pub(super) struct Wanted {
 type Params = Path<(String, String)>;
 
 pub(super) async fn phone_number(
-    State(meta): State<Arc<Meta>>,
-    Path((version, id)): Params,
-    Query(access): Query<Access>,
-    Query(wanted): Query<Wanted>,
-    headers: HeaderMap,
+    meta: &Meta,
+    (version, id): (&str, &str),
+    access: &Access,
+    fields: Option<&str>,
+    headers: &HeaderMap,
 ) -> Response {
-    answer(&meta, &version, call("phone_number", &id), async |_| {
-        let token = meta.token(&headers, &access)?;
-        let number = meta.number_for(&token, &id, MANAGEMENT, "get")?;
-        Ok(respond::value(&describe(&meta, &number, wanted.fields.as_deref())?))
+    answer(meta, version, call("phone_number", id), async |_| {
+        let token = meta.token(headers, access)?;
+        let number = meta.number_for(&token, id, MANAGEMENT, "get")?;
+        Ok(respond::value(&describe(meta, &number, fields)?))
+    })
+    .await
+}
+
+pub(super) async fn waba(
+    meta: &Meta,
+    (version, id): (&str, &str),
+    access: &Access,
+    fields: Option<&str>,
+    headers: &HeaderMap,
+) -> Response {
+    answer(meta, version, call("waba", id), async |_| {
+        let token = meta.token(headers, access)?;
+        let waba = meta.waba_for(&token, id, MANAGEMENT, "get")?;
+        Ok(respond::value(&describe_waba(&waba, fields)?))
     })
     .await
 }
@@ -143,6 +158,7 @@ fn call<'a>(endpoint: &'a str, id: &'a str) -> Call<'a> {
     Call {
         endpoint,
         object_id: id,
+        managed: true,
         ..Call::default()
     }
 }
@@ -170,16 +186,41 @@ fn describe(meta: &Meta, number: &Number, wanted: Option<&str>) -> Result<Value,
             "throughput" => json!({"level": if throughput > 80 { "HIGH" } else { "STANDARD" }}),
             "whatsapp_business_manager_messaging_limit" => json!(tier),
             "webhook_configuration" => json!({"application": subscription}),
-            _ => {
-                return Err(Refusal::new(
-                    400,
-                    100,
-                    format!("(#100) Tried accessing nonexisting field ({field})"),
-                ));
-            }
+            _ => return Err(nonexisting(field)),
         };
         object.insert(field.to_owned(), value);
     }
     object.insert("id".to_owned(), json!(number.id));
     Ok(Value::Object(object))
+}
+
+/// An account's fields: those that are wanted, or Meta's default set.
+fn describe_waba(waba: &Waba, wanted: Option<&str>) -> Result<Value, Refusal> {
+    let wanted = wanted.unwrap_or("name,timezone_id,message_template_namespace");
+    let tier = *waba.portfolio.tier.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut object = Map::new();
+    for field in wanted.split(',').map(str::trim).filter(|field| !field.is_empty()) {
+        let value = match field {
+            "id" => continue,
+            "name" => json!("Simulated Account"),
+            "timezone_id" => json!("1"),
+            "message_template_namespace" => json!(format!("simulated_{}", waba.id)),
+            "currency" => json!("USD"),
+            "country" => json!("US"),
+            "account_review_status" => json!("APPROVED"),
+            "business_verification_status" => json!("verified"),
+            "ownership_type" => json!("SELF"),
+            "owner_business_info" => json!({"name": "Simulated Portfolio", "id": waba.portfolio.id}),
+            "whatsapp_business_manager_messaging_limit" => json!(tier),
+            "marketing_messages_onboarding_status" => json!("ELIGIBLE"),
+            _ => return Err(nonexisting(field)),
+        };
+        object.insert(field.to_owned(), value);
+    }
+    object.insert("id".to_owned(), json!(waba.id));
+    Ok(Value::Object(object))
+}
+
+fn nonexisting(field: &str) -> Refusal {
+    Refusal::new(400, 100, format!("(#100) Tried accessing nonexisting field ({field})"))
 }

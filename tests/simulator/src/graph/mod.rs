@@ -1,14 +1,20 @@
 //! The Graph API.
 
 mod accounts;
+mod admit;
+mod media;
 mod messages;
 mod oauth;
+mod objects;
+mod receipts;
 mod subscriptions;
+mod templates;
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
@@ -26,9 +32,15 @@ pub(crate) fn routes() -> Router<Arc<Meta>> {
         .route("/oauth/access_token", get(oauth::access_token))
         .route("/{version}/oauth/access_token", get(oauth::access_token))
         .route("/{version}/debug_token", get(oauth::debug_token))
-        .route("/{version}/{id}", get(accounts::phone_number))
+        .route("/{version}/{id}", get(objects::get).delete(media::delete))
         .route("/{version}/{id}/phone_numbers", get(accounts::phone_numbers))
         .route("/{version}/{id}/messages", post(messages::send))
+        .route(
+            "/{version}/{id}/media",
+            post(media::upload).layer(DefaultBodyLimit::max(media::MOST)),
+        )
+        .route("/whatsapp_business/attachments/", get(media::download))
+        .route("/{version}/{id}/message_templates", get(templates::list))
         .route(
             "/{version}/{id}/subscribed_apps",
             get(accounts::subscribed_apps)
@@ -73,7 +85,21 @@ async fn answer(
         }
     };
     respond::trace(&mut response, &trace);
+    if call.managed
+        && let Some(usage) = usage(meta, call.object_id)
+    {
+        respond::usage(&mut response, &usage);
+    }
     response
+}
+
+/// How many calls of its management the account of this object has had.
+fn usage(meta: &Meta, id: &str) -> Option<String> {
+    let waba = meta.number(id).map(|number| number.waba_id.clone());
+    let waba = meta.waba(waba.as_deref().unwrap_or(id));
+    let waba = waba.or_else(|| templates::owner(meta, id))?;
+    let mut usage = waba.account.usage.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(usage.header(&waba.id, !waba.numbers.is_empty(), meta.now_ms()))
 }
 
 async fn sleep_for(duration: std::time::Duration) {
