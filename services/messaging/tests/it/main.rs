@@ -5,6 +5,8 @@
 mod away;
 mod evidence;
 mod fairness;
+mod files;
+mod files_refused;
 mod idempotency;
 mod instance;
 mod lanes;
