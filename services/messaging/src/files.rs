@@ -94,15 +94,15 @@ pub(crate) struct Needs<'a> {
 pub(crate) fn start(context: &Context, needs: Needs<'_>) -> Result<(Files, Media), BoxError> {
     let variables = std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
     let store = Store::open(&needs.config.files_url, variables)?;
-    let media = Media::start(
-        context,
-        media::Parts {
-            store: store.clone(),
-            projection: needs.projection,
-            credentials: needs.credentials,
-            graph: needs.graph,
-        },
-    );
+    let media = Media::start(media::Parts {
+        db: context.db.clone(),
+        tasks: context.tasks.clone(),
+        stop: context.stop.clone(),
+        store: store.clone(),
+        projection: needs.projection,
+        credentials: needs.credentials,
+        graph: needs.graph,
+    });
     let broom = Broom {
         db: context.db.clone(),
         store: store.clone(),

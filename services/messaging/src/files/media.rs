@@ -1,6 +1,8 @@
 //! Meta's ids of files: each number has its own of each file, for 30 days. A file is given to Meta when the first message with it is to go, and again a day before Meta lets go of it.
 
 mod lookup;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +12,7 @@ use outeract_batch::{BatchConfig, Batcher};
 use outeract_domain::{ApplicationId, FileId};
 use outeract_egress::FilePart;
 use outeract_graph::{CallError, Client, GraphError};
-use outeract_runtime::{Context, OnExit, Stop, Tasks};
+use outeract_runtime::{OnExit, Stop, Tasks};
 use sqlx::PgPool;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
@@ -30,19 +32,19 @@ pub(crate) struct Media(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    db: PgPool,
     parts: Parts,
     lookups: Batcher<Lookup>,
     /// Uploads to Meta, by file and number.
     under_way: Mutex<HashMap<Key, watch::Receiver<Option<Answer>>>>,
     slots: Semaphore,
-    tasks: Tasks,
-    stop: Stop,
 }
 
 /// What it is made of.
 #[derive(Debug)]
 pub(super) struct Parts {
+    pub db: PgPool,
+    pub tasks: Tasks,
+    pub stop: Stop,
     pub store: Store,
     pub projection: Projection,
     pub credentials: Credentials,
@@ -88,24 +90,21 @@ const AWAY: Duration = Duration::from_secs(5);
 // === impl Media ===
 
 impl Media {
-    pub(super) fn start(context: &Context, parts: Parts) -> Self {
+    pub(super) fn start(parts: Parts) -> Self {
         let config = BatchConfig {
             max_items: 64,
             flushers: 1,
             ..BatchConfig::new("media")
         };
-        let (lookups, flushers) = Batcher::new(config, Lookup { db: context.db.clone() });
+        let (lookups, flushers) = Batcher::new(config, Lookup { db: parts.db.clone() });
         for flusher in flushers {
-            context.tasks.spawn("files.lookup", OnExit::StopProcess, flusher.run());
+            parts.tasks.spawn("files.lookup", OnExit::StopProcess, flusher.run());
         }
         Self(Arc::new(Inner {
-            db: context.db.clone(),
             parts,
             lookups,
             under_way: Mutex::default(),
             slots: Semaphore::new(AT_ONCE),
-            tasks: context.tasks.clone(),
-            stop: context.stop.clone(),
         }))
     }
 
@@ -148,7 +147,7 @@ impl Media {
         let files: Vec<Uuid> = ids.keys().map(|file| file.uuid()).collect();
         let media: Vec<&str> = ids.values().map(String::as_str).collect();
         let number = connection.number.as_str();
-        let forgotten = run!(self.0.db, "file.forget_media", |conn| store::forget_media(
+        let forgotten = run!(self.0.parts.db, "file.forget_media", |conn| store::forget_media(
             conn, number, &files, &media
         ));
         if let Err(cause) = forgotten {
@@ -231,10 +230,10 @@ impl Media {
             answer,
         };
         let (media, connection, credential) = (self.clone(), Arc::clone(connection), Arc::clone(credential));
-        self.0.tasks.spawn("files.upload", OnExit::Continue, async move {
+        self.0.parts.tasks.spawn("files.upload", OnExit::Continue, async move {
             let uploaded = tokio::select! {
                 // Meta may have it all the same; then nobody will ever use it.
-                () = media.0.stop.soft().cancelled() => Err(MediaProblem::Later(COME_BACK)),
+                () = media.0.parts.stop.soft().cancelled() => Err(MediaProblem::Later(COME_BACK)),
                 uploaded = media.upload(&file, &connection, &credential) => uploaded,
             };
             entry.answer.send_replace(Some(uploaded));
@@ -278,7 +277,7 @@ impl Media {
 
     async fn keep(&self, file: &Sendable, connection: &Connection, credential: &Credential, media: String) -> Answer {
         let number = connection.number.as_str();
-        let kept = run!(self.0.db, "file.keep_medium", |conn| store::keep_medium(
+        let kept = run!(self.0.parts.db, "file.keep_medium", |conn| store::keep_medium(
             conn,
             file.id,
             number,

@@ -1,5 +1,10 @@
 //! The bytes of files, in a directory or in a bucket. A key is written once, by one upload, and never again.
 
+#[cfg(test)]
+mod bucket;
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
@@ -188,7 +193,9 @@ fn gone_is_well(outcome: object_store::Result<()>) -> Result<(), StoreError> {
 fn s3(bucket: &str, options: impl Iterator<Item = (String, String)>) -> Result<Place, OpenError> {
     let mut builder = AmazonS3Builder::new()
         .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::ReadTimeout), SILENCE)
-        .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), WHOLE);
+        .with_config(AmazonS3ConfigKey::Client(ClientConfigKey::Timeout), WHOLE)
+        // One object at a time is deleted here, and not everything that speaks like S3 deletes several.
+        .with_disable_bulk_delete(true);
     for (key, value) in options.filter(|(key, _)| key.starts_with("aws_")) {
         if let Ok(key) = key.parse() {
             builder = builder.with_config(key, value);
