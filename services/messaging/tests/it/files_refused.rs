@@ -15,9 +15,9 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
-use crate::files::{CHUNK, NOTHING, chunk, delete, first, jpeg, metadata, pdf, send, upload};
 use crate::instance::FileClient;
 use crate::suite::{SOON, Suite};
+use crate::uploading::{CHUNK, NOTHING, chunk, delete, first, jpeg, metadata, pdf, send, upload};
 
 const MIB: usize = 1 << 20;
 

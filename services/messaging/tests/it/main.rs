@@ -15,3 +15,4 @@ mod replicas;
 mod send;
 mod siblings;
 mod suite;
+mod uploading;
