@@ -1,10 +1,15 @@
+use std::fmt;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
-use reqwest::{Request, redirect};
+use reqwest::multipart::{Form, Part};
+use reqwest::{Body, Request, redirect};
+
+/// Any error: of what is sent, only that it broke off matters.
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Bounds of a client.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +40,25 @@ pub struct Response {
     pub headers: HeaderMap,
     /// The body, whole.
     pub body: Bytes,
+}
+
+/// An answer whose body is read as it comes.
+pub struct Streamed {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body. Nothing bounds its length; the client's time for the whole exchange bounds how long it may take.
+    pub body: BoxStream<'static, Result<Bytes, SendError>>,
+}
+
+/// A file in a form, sent as it is read.
+pub struct FilePart {
+    /// Its MIME type.
+    pub mime_type: String,
+    /// Its length in bytes, which `body` must keep to.
+    pub length: u64,
+    body: Body,
 }
 
 /// The request cannot be made: a URL or header that is none, or a client that cannot be built.
@@ -119,14 +143,43 @@ impl Client {
         self.request(Method::POST, url, bearer, Some(body))
     }
 
+    /// A request that deletes.
+    pub fn delete(&self, url: &str, bearer: &str) -> Result<Request, Invalid> {
+        self.request(Method::DELETE, url, bearer, None)
+    }
+
+    /// A request with a form of `fields` and, last, the file as its part `file`.
+    pub fn post_form(
+        &self,
+        url: &str,
+        bearer: &str,
+        fields: &[(&'static str, &str)],
+        file: FilePart,
+    ) -> Result<Request, Invalid> {
+        // The file's own name is nobody's business on the way: the receiver goes by the type.
+        let part = Part::stream_with_length(file.body, file.length).file_name("file");
+        let part = part.mime_str(&file.mime_type).map_err(Invalid)?;
+        let form = fields
+            .iter()
+            .fold(Form::new(), |form, (name, value)| form.text(*name, (*value).to_owned()));
+        let builder = self
+            .http
+            .post(url)
+            .header(AUTHORIZATION, format!("Bearer {bearer}"))
+            .multipart(form.part("file", part));
+        authorised(builder)
+    }
+
     /// Makes one attempt and reads the whole answer.
     pub async fn send(&self, request: Request) -> Result<Response, SendError> {
-        let response = self.http.execute(request).await.map_err(|error| failed(&error))?;
-        let (status, headers) = (response.status(), response.headers().clone());
+        let Streamed {
+            status,
+            headers,
+            body: mut chunks,
+        } = self.open(request).await?;
         let mut body = BytesMut::new();
-        let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| SendError::AfterFirstByte(cause(&error)))?;
+            let chunk = chunk?;
             if body.len() + chunk.len() > self.response_limit {
                 return Err(SendError::AfterFirstByte(Cause::TooLong));
             }
@@ -136,6 +189,20 @@ impl Client {
             status,
             headers,
             body: body.freeze(),
+        })
+    }
+
+    /// Makes one attempt and leaves the answer's body to be read by the caller.
+    pub async fn open(&self, request: Request) -> Result<Streamed, SendError> {
+        let response = self.http.execute(request).await.map_err(|error| failed(&error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response
+            .bytes_stream()
+            .map(|chunk| chunk.map_err(|error| SendError::AfterFirstByte(cause(&error))));
+        Ok(Streamed {
+            status,
+            headers,
+            body: body.boxed(),
         })
     }
 
@@ -149,12 +216,17 @@ impl Client {
                 .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
                 .body(body);
         }
-        let mut request = builder.build().map_err(|error| Invalid(error.without_url()))?;
-        if let Some(authorization) = request.headers_mut().get_mut(AUTHORIZATION) {
-            authorization.set_sensitive(true);
-        }
-        Ok(request)
+        authorised(builder)
     }
+}
+
+/// The request, its credential out of every log.
+fn authorised(builder: reqwest::RequestBuilder) -> Result<Request, Invalid> {
+    let mut request = builder.build().map_err(|error| Invalid(error.without_url()))?;
+    if let Some(authorization) = request.headers_mut().get_mut(AUTHORIZATION) {
+        authorization.set_sensitive(true);
+    }
+    Ok(request)
 }
 
 /// Errors of establishing a connection come before the first byte of the request; of any other it cannot be known.
@@ -173,6 +245,42 @@ fn cause(error: &reqwest::Error) -> Cause {
         Cause::Connect
     } else {
         Cause::Broken
+    }
+}
+
+// === impl FilePart ===
+
+impl FilePart {
+    /// A file of `length` bytes that `body` yields. An error in `body` breaks the request off.
+    pub fn new<E>(
+        mime_type: impl Into<String>,
+        length: u64,
+        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Self
+    where
+        E: Into<BoxError> + 'static,
+    {
+        Self {
+            mime_type: mime_type.into(),
+            length,
+            body: Body::wrap_stream(body),
+        }
+    }
+}
+
+impl fmt::Debug for FilePart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FilePart({} bytes of {})", self.length, self.mime_type)
+    }
+}
+
+// === impl Streamed ===
+
+impl fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streamed")
+            .field("status", &self.status)
+            .finish_non_exhaustive()
     }
 }
 

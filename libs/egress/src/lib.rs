@@ -2,5 +2,5 @@
 
 mod client;
 
-pub use client::{Cause, Client, Config, Invalid, Response, SendError};
+pub use client::{Cause, Client, Config, FilePart, Invalid, Response, SendError, Streamed};
 pub use reqwest::Request;

@@ -11,9 +11,9 @@ use crate::{GraphError, Token, wire};
 /// Calls the Graph API: every call once, every call with the app secret's proof.
 #[derive(Debug, Clone)]
 pub struct Client {
-    http: Http,
+    pub(crate) http: Http,
     // `https://graph.facebook.com/v25.0`
-    base: String,
+    pub(crate) base: String,
 }
 
 /// What became of a send. A Graph error object means that Meta did not accept; whatever is not clear is `Unknown`.
@@ -68,6 +68,9 @@ pub enum CallError {
     /// The call cannot be written as a request.
     #[error(transparent)]
     Invalid(#[from] outeract_egress::Invalid),
+    /// A URL that Meta named is not one of Meta's: the token does not go there.
+    #[error("the URL is not one of Meta's")]
+    Foreign,
 }
 
 #[derive(Deserialize)]
@@ -180,7 +183,7 @@ impl Client {
         self.call(request).await
     }
 
-    async fn call(&self, request: outeract_egress::Request) -> Result<Reply, CallError> {
+    pub(crate) async fn call(&self, request: outeract_egress::Request) -> Result<Reply, CallError> {
         let response = self.http.send(request).await?;
         let http_status = response.status.as_u16();
         if let Some(error) = GraphError::parse(&response.body, http_status) {
@@ -196,7 +199,7 @@ impl Client {
         }
     }
 
-    fn authorised_url(&self, token: &Token, path: &str, query: &[(&str, &str)]) -> String {
+    pub(crate) fn authorised_url(&self, token: &Token, path: &str, query: &[(&str, &str)]) -> String {
         let mut query = query.to_vec();
         query.push(("appsecret_proof", token.proof()));
         self.url(path, &query)

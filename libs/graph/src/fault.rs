@@ -278,6 +278,16 @@ pub fn classify(error: &GraphError) -> Verdict {
     }
 }
 
+/// Whether an error may mean that Meta does not know a medium's id (any more). Meta has no code for that alone, so its text is looked at, too: all that hangs on it is that the medium is
+/// given to Meta once more.
+pub fn doubts_media(error: &GraphError) -> bool {
+    match error.code {
+        131_053 => true,
+        100 | 131_008 | 131_009 => error.details.to_ascii_lowercase().contains("media"),
+        _ => false,
+    }
+}
+
 impl Reaction {
     /// How long to wait after the `tries`-th try (from 1) was answered so; `None`: it is not tried again.
     pub fn wait(&self, tries: u16) -> Option<Duration> {
@@ -368,6 +378,24 @@ mod tests {
             let reaction = classify(&refused(code)).reaction;
             assert!(reaction.wait(2).is_some() && reaction.wait(3).is_none(), "{code}");
         }
+    }
+
+    #[test]
+    fn only_what_speaks_of_media_casts_doubt_on_them() {
+        let said = |code, details: &str| {
+            doubts_media(&GraphError {
+                details: details.to_owned(),
+                ..refused(code)
+            })
+        };
+        assert!(said(131_053, ""));
+        assert!(said(
+            100,
+            "Param image['id'] is not a valid whatsapp business account media attachment ID"
+        ));
+        assert!(said(131_009, "Media ID is not valid"));
+        assert!(!said(100, "Param to must be a number"));
+        assert!(!said(131_026, "media"));
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Call {
         self.method.name()
     }
 
-    /// When the call has to be answered; `None` for server streams.
+    /// When the call has to be answered; `None` where the answer is a stream.
     pub fn deadline(&self) -> Option<Deadline> {
         self.deadline
     }

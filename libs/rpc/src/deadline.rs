@@ -15,6 +15,8 @@ pub struct Deadline(Instant);
 pub const DEFAULT: Duration = Duration::from_secs(10);
 /// Granted to a call that names a later one.
 pub const CAP: Duration = Duration::from_mins(1);
+/// Granted to a call whose request streams in, as of a large file over a slow line: when it names no deadline, or a later one.
+pub const STREAM: Duration = Duration::from_mins(15);
 /// Less than this is not worth starting.
 const LEAST: Duration = Duration::from_millis(5);
 
@@ -43,7 +45,7 @@ impl Deadline {
     }
 }
 
-/// The deadline of the call that this task works on. `None` outside of a call, and in calls without one (server streams).
+/// The deadline of the call that this task works on. `None` outside of a call, and in calls without one (those whose answer is a stream).
 pub fn current() -> Option<Deadline> {
     call::current()?.deadline()
 }

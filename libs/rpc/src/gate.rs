@@ -68,7 +68,7 @@ impl Gate {
     }
 
     /// Answers one call, whatever happens in it.
-    pub(crate) async fn handle(&self, request: Request<Incoming>, busy: Busy) -> Response<ServedBody> {
+    pub(crate) async fn handle(&self, request: Request<Incoming>, mut busy: Busy) -> Response<ServedBody> {
         let started = Instant::now();
         let method = Method::at(request.uri().path());
         let (span, trace) = trace::serve(request.headers(), method.name());
@@ -88,16 +88,25 @@ impl Gate {
             Err(fault) => return refuse(fault.into(), record, busy),
         };
 
+        if method.client_streaming {
+            busy.streams_in();
+        }
         let presented = method
-            .server_streaming
+            .streams()
             .then(|| presented(request.headers().get(AUTHORIZATION)).ok())
             .flatten();
         // Boxed once, where it is largest: all that wraps it is moved several times on its way to the executor.
         let work = Box::pin(self.work(&call, method, request));
         let work = AssertUnwindSafe(call::scope(Arc::clone(&call), work).instrument(span)).catch_unwind();
+        let late = |_| Fault::deadline_exceeded();
         let outcome = match call.deadline() {
             None => Ok(work.await),
-            Some(deadline) => tokio::time::timeout_at(deadline.instant(), work).await,
+            Some(deadline) if method.client_streaming => tokio::select! {
+                outcome = tokio::time::timeout_at(deadline.instant(), work) => outcome.map_err(late),
+                // A request may stream in for many minutes: its key counts as long as that.
+                fault = Box::pin(self.lapse(presented)) => Err(fault),
+            },
+            Some(deadline) => tokio::time::timeout_at(deadline.instant(), work).await.map_err(late),
         };
         match outcome {
             Ok(Ok(Ok(response))) => self.respond(response, call, presented, record, busy),
@@ -107,7 +116,7 @@ impl Gate {
                 let status = call::sync_scope(call, || Fault::internal("the handler panicked").into());
                 refuse(status, record, busy)
             }
-            Err(_) => refuse(Fault::deadline_exceeded().into(), record, busy),
+            Err(fault) => refuse(call::sync_scope(call, || fault.into()), record, busy),
         }
     }
 
@@ -194,24 +203,29 @@ impl Gate {
 
     /// Why a stream ends although neither side wants it to: the process stops, or the key that opened it counts no more.
     fn end_of_stream(&self, presented: Option<Presented>) -> StreamEnd {
-        let (drain, every) = (self.drain.clone(), self.stream_check);
-        let keys = match &self.admission {
-            Admission::Applications(keys) | Admission::Siblings(_, keys) => keys.clone(),
-        };
+        let (drain, lapse) = (self.drain.clone(), self.lapse(presented));
         Box::pin(async move {
-            let lapsed = async {
-                match presented {
-                    Some(presented) => keys.lapse(presented, every).await,
-                    // A sibling's secret lasts as long as this process, and probes have none.
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 () = drain.cancelled() => Fault::shutting_down(),
-                fault = lapsed => fault,
+                fault = lapse => fault,
             }
         })
+    }
+
+    /// Ends when the key that opened a stream counts no more.
+    fn lapse(&self, presented: Option<Presented>) -> impl Future<Output = Fault> + Send + use<> {
+        let every = self.stream_check;
+        let keys = match &self.admission {
+            Admission::Applications(keys) | Admission::Siblings(_, keys) => keys.clone(),
+        };
+        async move {
+            match presented {
+                Some(presented) => keys.lapse(presented, every).await,
+                // A sibling's secret lasts as long as this process, and probes have none.
+                None => std::future::pending().await,
+            }
+        }
     }
 
     fn respond(
@@ -251,11 +265,16 @@ fn is_grpc(request: &Request<Incoming>) -> bool {
 
 /// The deadline of a call. An unreadable `grpc-timeout` is refused: the caller counts on it.
 fn grant(method: &Method, headers: &HeaderMap) -> Result<Option<Deadline>, Fault> {
-    if method.streams() {
+    if method.server_streaming {
         return Ok(None);
     }
+    let (default, cap) = if method.client_streaming {
+        (deadline::STREAM, deadline::STREAM)
+    } else {
+        (deadline::DEFAULT, deadline::CAP)
+    };
     let Some(value) = headers.get("grpc-timeout") else {
-        return Ok(Some(Deadline::after(deadline::DEFAULT)));
+        return Ok(Some(Deadline::after(default)));
     };
     let timeout = deadline::parse(value).ok_or_else(|| {
         Fault::new(
@@ -264,7 +283,7 @@ fn grant(method: &Method, headers: &HeaderMap) -> Result<Option<Deadline>, Fault
             "the metadata grpc-timeout cannot be read",
         )
     })?;
-    Ok(Some(Deadline::after(timeout.min(deadline::CAP))))
+    Ok(Some(Deadline::after(timeout.min(cap))))
 }
 
 fn presented(header: Option<&HeaderValue>) -> Result<Presented, Fault> {

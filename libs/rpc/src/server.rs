@@ -46,7 +46,7 @@ pub struct Limits {
     pub handshake: Duration,
     /// Age at which a connection is told to go, ±10 %, so that callers find new replicas.
     pub connection_age: Duration,
-    /// Time that its calls have left then.
+    /// Time that its calls have left then. A request that streams in has what its own deadline gives it: it could not go on elsewhere.
     pub connection_grace: Duration,
     /// How long a connection without calls may stay once the listener drains.
     pub drain_idle: Duration,
@@ -61,11 +61,21 @@ pub struct Server {
 
 /// Calls under way on one connection.
 #[derive(Debug, Clone, Default)]
-struct Connection(Arc<AtomicUsize>);
+struct Connection(Arc<UnderWay>);
+
+#[derive(Debug, Default)]
+struct UnderWay {
+    calls: AtomicUsize,
+    /// Those of the calls whose request streams in.
+    streaming_in: AtomicUsize,
+}
 
 /// One call under way: while it is held, the connection is not idle.
 #[derive(Debug)]
-pub(crate) struct Busy(Arc<AtomicUsize>);
+pub(crate) struct Busy {
+    connection: Arc<UnderWay>,
+    streams_in: bool,
+}
 
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const STREAMS_PER_CONNECTION: u32 = 256;
@@ -168,7 +178,7 @@ async fn serve_connection(stream: TcpStream, gate: Arc<Gate>, limits: Limits, dr
     tokio::select! {
         _ = connection => {}
         () = busy.idle_for(limits.drain_idle) => {}
-        () = sleep_until(last) => {}
+        () = busy.outlast(last, limits.drain_idle) => {}
     }
 }
 
@@ -193,8 +203,11 @@ fn builder() -> http2::Builder<TokioExecutor> {
 
 impl Connection {
     fn enter(&self) -> Busy {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Busy(Arc::clone(&self.0))
+        self.0.calls.fetch_add(1, Ordering::Relaxed);
+        Busy {
+            connection: Arc::clone(&self.0),
+            streams_in: false,
+        }
     }
 
     /// Returns once the connection had no call for `time`. Looks a few times in that span, which is exact enough to say goodbye.
@@ -203,19 +216,39 @@ impl Connection {
         let mut idle = 0;
         while idle < LOOKS {
             tokio::time::sleep(time / LOOKS).await;
-            idle = if self.0.load(Ordering::Relaxed) == 0 {
+            idle = if self.0.calls.load(Ordering::Relaxed) == 0 {
                 idle + 1
             } else {
                 0
             };
         }
     }
+
+    /// Returns at `last`, or once no request streams in any more: those end by their deadlines.
+    async fn outlast(&self, last: Instant, look: Duration) {
+        sleep_until(last).await;
+        while self.0.streaming_in.load(Ordering::Relaxed) > 0 {
+            tokio::time::sleep(look).await;
+        }
+    }
 }
 
 // === impl Busy ===
 
+impl Busy {
+    /// The call's request streams in.
+    pub(crate) fn streams_in(&mut self) {
+        if !std::mem::replace(&mut self.streams_in, true) {
+            self.connection.streaming_in.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.connection.calls.fetch_sub(1, Ordering::Relaxed);
+        if self.streams_in {
+            self.connection.streaming_in.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

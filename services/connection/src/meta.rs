@@ -177,7 +177,7 @@ fn refused(error: CallError) -> Fault {
         }
         CallError::Refused(error) => unavailable().with("meta_code", error.code.to_string()).source(error),
         CallError::Unreachable(_) | CallError::Unintelligible { .. } => unavailable().source(error),
-        CallError::Invalid(_) => Fault::internal(error),
+        CallError::Invalid(_) | CallError::Foreign => Fault::internal(error),
     }
 }
 

@@ -158,11 +158,19 @@ CREATE TABLE messaging.file_media (
     PRIMARY KEY (file_id, phone_number_id)
 );
 
--- Objects whose file is gone, to be deleted from the store.
+CREATE INDEX file_media_expiry ON messaging.file_media (expires_at);
+
+-- Objects that belong to no file: those of uploads that have not ended, with the room that they hold, and those of files that are gone, which hold none. Deleted from the store once they are due.
 CREATE TABLE messaging.file_trash (
-    object text PRIMARY KEY,
+    object text COLLATE "C" PRIMARY KEY,
+    application_id uuid NOT NULL,
+    reserved bigint NOT NULL,
+    -- The store's own id of an upload in parts.
+    upload text,
     due_at timestamptz NOT NULL
 );
+
+CREATE INDEX file_trash_due ON messaging.file_trash (due_at);
 
 -- === Read receipts ===
 

@@ -3,6 +3,7 @@
 //! One statement stores a flush: the idempotency keys, and for those that are free the message, its queue row and its outbox row. A statement before it is needed only where a recipient is
 //! new to this process, two where one is new altogether.
 
+mod carried;
 mod contacts;
 pub(crate) mod draft;
 mod flush;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use outeract_runtime::config::{FromEnv, Reader, Reported, ServiceUrl};
 use outeract_seal::Secret;
 
+use crate::files::FilesUrl;
+
 /// The configuration of the messaging service.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -28,6 +30,10 @@ pub struct Config {
     pub max_replicas: u32,
     /// `MESSAGING_CALLS_IN_FLIGHT`: most calls to Meta at a time.
     pub calls_in_flight: usize,
+    /// `MESSAGING_FILES_URL`: where files' bytes are kept, the same for all replicas.
+    pub files_url: FilesUrl,
+    /// `MESSAGING_FILE_QUOTA_BYTES`: most bytes that the files of one application have together.
+    pub file_quota_bytes: i64,
 }
 
 /// How often the service looks after things. Not configurable; tests make it faster.
@@ -55,6 +61,10 @@ pub struct Timing {
     pub overdue: Duration,
     /// How long a connection that Meta does not let in waits before it is tried again.
     pub unauthorised: Duration,
+    /// An upload that brings no byte so long is broken off.
+    pub upload_stall: Duration,
+    /// Between looks for objects that belong to no file.
+    pub sweep: Duration,
 }
 
 // === impl Timing ===
@@ -74,9 +84,14 @@ impl Default for Timing {
             refresh: Duration::from_secs(1),
             overdue: Duration::from_secs(5),
             unauthorised: Duration::from_secs(30),
+            upload_stall: Duration::from_secs(30),
+            sweep: Duration::from_secs(30),
         }
     }
 }
+
+/// 10 GiB.
+const FILE_QUOTA: i64 = 10 << 30;
 
 // === impl Config ===
 
@@ -92,7 +107,20 @@ impl FromEnv for Config {
         let unknown_after = env.or("MESSAGING_UNKNOWN_AFTER", Duration::from_mins(10));
         let max_replicas = env.or("MESSAGING_MAX_REPLICAS", 4_u32);
         let calls_in_flight = env.or("MESSAGING_CALLS_IN_FLIGHT", 256_usize);
+        let files_url = env.required::<FilesUrl>("MESSAGING_FILES_URL");
+        let file_quota_bytes = env.or("MESSAGING_FILE_QUOTA_BYTES", FILE_QUOTA);
+        let alone = max_replicas.is_ok_and(|count| count == 1);
         let bounds = [
+            env.ensure(
+                alone || !files_url.as_ref().is_ok_and(FilesUrl::is_local),
+                "MESSAGING_FILES_URL",
+                "must be a bucket, or a directory that all replicas share (?shared=true), unless MESSAGING_MAX_REPLICAS is 1",
+            ),
+            env.ensure(
+                file_quota_bytes.is_ok_and(|bytes| bytes > 0) || file_quota_bytes.is_err(),
+                "MESSAGING_FILE_QUOTA_BYTES",
+                "must be above 0",
+            ),
             env.ensure(
                 max_replicas.is_ok_and(|count| (1..=1_000).contains(&count)) || max_replicas.is_err(),
                 "MESSAGING_MAX_REPLICAS",
@@ -124,6 +152,45 @@ impl FromEnv for Config {
             unknown_after: unknown_after?,
             max_replicas: max_replicas?,
             calls_in_flight: calls_in_flight?,
+            files_url: files_url?,
+            file_quota_bytes: file_quota_bytes?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outeract_runtime::config::Env;
+
+    use super::*;
+
+    fn faults(files: &str, replicas: &str) -> Vec<String> {
+        let env: Env = [
+            ("MESSAGING_CONNECTION_URL", "http://connection:7011"),
+            ("MESSAGING_TRACKING_URL", "http://tracking:7041"),
+            ("MESSAGING_ADVERTISE_URL", "http://messaging:7021"),
+            ("REDIS_URL", "redis://redis"),
+            ("MESSAGING_FILES_URL", files),
+            ("MESSAGING_MAX_REPLICAS", replicas),
+        ]
+        .into_iter()
+        .collect();
+        let mut reader = Reader::new(&env);
+        let read = Config::from_env(&mut reader);
+        let read = reader.finish(read, &["MESSAGING_"]);
+        read.err()
+            .map_or_else(Vec::new, |faults| faults.0.into_iter().map(|fault| fault.key).collect())
+    }
+
+    #[test]
+    fn a_directory_of_its_own_is_for_a_single_replica() {
+        assert!(faults("file:///var/lib/outeract", "1").is_empty());
+        assert!(faults("file:///var/lib/outeract?shared=true", "4").is_empty());
+        assert!(faults("s3://bucket", "4").is_empty());
+        assert_eq!(faults("file:///var/lib/outeract", "2"), ["MESSAGING_FILES_URL"]);
+        // Four replicas are the default.
+        assert_eq!(faults("file:///var/lib/outeract", ""), ["MESSAGING_FILES_URL"]);
+        assert_eq!(faults("", "1"), ["MESSAGING_FILES_URL"]);
+        assert_eq!(faults("nowhere", "1"), ["MESSAGING_FILES_URL"]);
     }
 }

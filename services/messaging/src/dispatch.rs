@@ -7,6 +7,7 @@ mod credentials;
 mod driver;
 mod hints;
 mod intent;
+mod media;
 mod owner;
 mod pass;
 mod rate;
@@ -20,23 +21,23 @@ use std::time::Duration;
 
 use outeract_buckets::Buckets;
 use outeract_graph::Client;
-use outeract_rpc::Channel;
 use outeract_runtime::{Context, OnExit};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::call::Line;
-use self::credentials::Credentials;
 use self::driver::Driver;
 use self::owner::Owner;
 use self::rate::Rate;
 use crate::config::{Config, Timing};
+use crate::files::Media;
 use crate::forward::Forwarder;
 use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
 
 pub(crate) use self::credentials::NoCredential;
+pub(crate) use self::credentials::{Credential, Credentials};
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
 pub(crate) use self::reader::{BUSY, ReadError, Reader};
 pub(crate) use self::record::{Finding, Note, Noted, Recorder};
@@ -51,8 +52,9 @@ pub(crate) struct Needs {
     pub projection: Projection,
     pub waiters: Waiters,
     pub forwarder: Forwarder,
-    pub connection: Channel,
+    pub credentials: Credentials,
     pub graph: Client,
+    pub media: Media,
     pub buckets: Buckets,
 }
 
@@ -78,8 +80,9 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         projection,
         waiters,
         forwarder,
-        connection,
+        credentials,
         graph,
+        media,
         buckets,
     } = needs;
     let (commands, inbox) = mpsc::channel(COMMANDS);
@@ -111,7 +114,6 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         context.tasks.spawn("dispatch.load", OnExit::StopProcess, flusher.run());
     }
 
-    let credentials = Credentials::new(connection);
     let reader = Reader::new(credentials.clone(), graph.clone());
     let line = Arc::new(Line {
         vault,
@@ -119,6 +121,7 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         projection: projection.clone(),
         credentials,
         graph,
+        media,
         intents,
         loads,
         recorder: recorder.clone(),

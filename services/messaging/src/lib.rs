@@ -1,14 +1,15 @@
 //! The messaging service: accepts messages durably, sends each at most once, and tells what became of it.
 //!
-//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `forward` (events on
-//! their way to tracking), `projection` (connections, and what operators hold back),
-//! `receipts` (messages that are marked as read by themselves), `store` (the SQL).
+//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `files` (what messages
+//! carry), `forward` (events on their way to tracking), `projection` (connections, and what operators hold back), `receipts` (messages that are marked as read by themselves), `store` (the
+//! SQL).
 
 mod accept;
 mod apply;
 mod config;
 mod dispatch;
 mod events;
+mod files;
 mod forward;
 mod ids;
 mod obstacle;
@@ -25,4 +26,5 @@ mod vault;
 mod waiters;
 
 pub use config::{Config, Timing};
+pub use files::{FilesUrl, Provider};
 pub use service::{Messaging, build, migrator};

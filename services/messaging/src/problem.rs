@@ -7,6 +7,8 @@ use outeract_proto::messaging::v1::SendError;
 pub(crate) const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
 /// Meta could not be reached.
 pub(crate) const META_UNREACHABLE: &str = "META_UNREACHABLE";
+/// A file of the message is gone.
+pub(crate) const FILE_GONE: &str = "FILE_GONE";
 
 /// What Meta's answer means.
 pub(crate) fn of_verdict(verdict: &Verdict, meta_code: i32, retryable: bool) -> SendError {
@@ -33,6 +35,7 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
     match reason {
         OUTCOME_UNKNOWN => "The call to Meta had no clear outcome.",
         META_UNREACHABLE => "Meta could not be reached.",
+        FILE_GONE => "A file of the message was deleted before it was sent.",
         _ => {
             let by_code = meta_code.and_then(|code| {
                 TABLE

@@ -4,8 +4,13 @@ mod admin;
 mod apply_items;
 mod batch_send_messages;
 mod cancel_message;
+mod delete_file;
 mod dispatch;
+mod download_file;
+mod file_service;
+mod get_file;
 mod get_message;
+mod list_files;
 mod mark_message_as_read;
 mod push_connections;
 mod reading;
@@ -13,6 +18,7 @@ mod report_ingest;
 mod resolve_unknown;
 mod send_message;
 mod send_typing_indicator;
+mod upload_file;
 mod validate_message;
 
 use std::sync::Arc;
@@ -43,6 +49,7 @@ use crate::vault::Vault;
 use crate::waiters::Waiters;
 
 pub(crate) use self::admin::Admin;
+pub(crate) use self::file_service::Files;
 
 /// What applications call.
 #[derive(Debug)]
@@ -109,7 +116,10 @@ impl MessagingService for Messaging {
         resolve_unknown::resolve_unknown(self, request).await
     }
 
-    async fn mark_message_as_read(&self, request: Request<MarkMessageAsReadRequest>) -> Reply<MarkMessageAsReadResponse> {
+    async fn mark_message_as_read(
+        &self,
+        request: Request<MarkMessageAsReadRequest>,
+    ) -> Reply<MarkMessageAsReadResponse> {
         mark_message_as_read::mark_message_as_read(self, request).await
     }
 

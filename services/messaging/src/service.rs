@@ -1,12 +1,14 @@
 //! The service put together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use outeract_buckets::{Buckets, BucketsConfig};
 use outeract_egress as egress;
 use outeract_graph::Client;
 use outeract_proto::messaging::admin::v1::admin_service_server::AdminServiceServer;
 use outeract_proto::messaging::internal::v1::messaging_internal_service_server::MessagingInternalServiceServer;
+use outeract_proto::messaging::v1::file_service_server::FileServiceServer;
 use outeract_proto::messaging::v1::messaging_service_server::MessagingServiceServer;
 use outeract_rpc::{BoxError, RemoteKeys};
 use outeract_runtime::{Context, Endpoints, OnExit, Service};
@@ -18,7 +20,8 @@ use crate::accept::prepare::Preparer;
 use crate::accept::{Acceptor, Contacts};
 use crate::apply::Applier;
 use crate::config::{Config, Timing};
-use crate::dispatch::{self, Dispatch, Needs};
+use crate::dispatch::{self, Credentials, Dispatch, Needs};
+use crate::files;
 use crate::forward::{self, Forwarder, Sweeper};
 use crate::ids::MessageIds;
 use crate::projection::{self, Keeper, Projection};
@@ -34,6 +37,12 @@ pub struct Messaging;
 
 /// Callers that wait for Meta's answer at a time.
 const WAITERS: usize = 4_096;
+/// For a call that carries a whole file to Meta.
+const MEDIA_CALL: Duration = Duration::from_mins(5);
+/// Connections for such calls that are kept for the next.
+const MEDIA_CONNECTIONS: usize = 8;
+/// Largest message of an upload: a chunk has 64 KiB at most, and one of twice that is told so instead of being cut off.
+const UPLOAD_MESSAGE: usize = 256 << 10;
 
 impl Service for Messaging {
     const NAME: &'static str = "messaging";
@@ -78,6 +87,17 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     let forwarder = Forwarder::start(&context, tracking.clone());
     let keys = context.authenticator(RemoteKeys::new(connection.clone()));
 
+    let credentials = Credentials::new(connection);
+    let needs = files::Needs {
+        config: &config,
+        timing,
+        vault: vault.clone(),
+        projection: projection.clone(),
+        credentials: credentials.clone(),
+        graph: media_client(&config)?,
+    };
+    let (files, media) = files::start(&context, needs)?;
+
     let needs = Needs {
         config,
         timing,
@@ -86,8 +106,9 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         projection: projection.clone(),
         waiters: waiters.clone(),
         forwarder: forwarder.clone(),
-        connection,
+        credentials,
         graph,
+        media,
         buckets,
     };
     let Dispatch {
@@ -153,6 +174,12 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         vault: vault.clone(),
         ids: Arc::new(ids),
         projection: projection.clone(),
+        files: files.clone(),
+    };
+    let files = rpc::Files {
+        context: context.clone(),
+        files,
+        stall: timing.upload_stall,
     };
     let application = rpc::Messaging {
         context,
@@ -167,10 +194,22 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         patience: time::Duration::try_from(timing.patience).unwrap_or(time::Duration::MAX),
     };
     Ok(Endpoints::new(keys)
-        .application(Routes::new(MessagingServiceServer::new(application)))
+        .application(
+            Routes::new(MessagingServiceServer::new(application))
+                .add_service(FileServiceServer::new(files).max_decoding_message_size(UPLOAD_MESSAGE)),
+        )
         .internal(
             Routes::new(MessagingInternalServiceServer::new(internal)).add_service(AdminServiceServer::new(admin)),
         ))
+}
+
+fn media_client(config: &Config) -> Result<Client, BoxError> {
+    let http = egress::Client::new(&egress::Config {
+        total_timeout: MEDIA_CALL,
+        idle_connections: MEDIA_CONNECTIONS,
+        ..egress::Config::default()
+    })?;
+    Ok(Client::new(http, &config.graph_base_url, &config.graph_api_version))
 }
 
 fn worker_id(context: &Context) -> Uuid {

@@ -6,6 +6,7 @@ pub(crate) mod accept;
 pub(crate) mod apply;
 pub(crate) mod connection;
 pub(crate) mod contact;
+pub(crate) mod file;
 pub(crate) mod hold;
 pub(crate) mod ingest;
 pub(crate) mod intent;

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use crate::store::{DbError, apply, outbox, queue, upkeep};
+use crate::store::{DbError, apply, file, outbox, queue, upkeep};
 
 const PARTITIONS: Duration = Duration::from_hours(1);
 const MEASURES: Duration = Duration::from_secs(15);
@@ -58,7 +58,9 @@ async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
     let mut purged = apply::expire_orphans(conn).await?;
     metrics::counter!("messaging_orphans_expired_total").increment(purged);
     loop {
-        let gone = upkeep::purge_keys(conn, PAGE).await? + upkeep::purge_wamids(conn, PAGE).await?;
+        let gone = upkeep::purge_keys(conn, PAGE).await?
+            + upkeep::purge_wamids(conn, PAGE).await?
+            + file::purge_media(conn, PAGE).await?;
         purged += gone;
         if gone == 0 {
             return Ok(purged);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use outeract_clock::SharedRandom;
-use outeract_domain::{ApplicationId, ConnectionId, Content, Recipient, Wamid};
+use outeract_domain::{ApplicationId, ConnectionId, Content, FileId, Recipient, Wamid};
 use outeract_events::content;
 use outeract_proto::messaging::internal::v1::StatusItem;
 use outeract_proto::messaging::v1::{MessageContent, OnUnknown, SendMessageRequest, SendWait};
@@ -206,6 +206,32 @@ impl Vault {
             "connection",
             "display_number_sealed",
             connection.as_bytes(),
+            sealed,
+        )?;
+        String::from_utf8(text).map_err(|_| Unreadable::Form)
+    }
+
+    pub(crate) fn seal_file_name(&self, application: ApplicationId, file: FileId, name: &str) -> Vec<u8> {
+        self.seal(
+            application.uuid(),
+            "file",
+            "name_sealed",
+            file.uuid().as_bytes(),
+            name.as_bytes(),
+        )
+    }
+
+    pub(crate) fn open_file_name(
+        &self,
+        application: ApplicationId,
+        file: FileId,
+        sealed: &[u8],
+    ) -> Result<String, Unreadable> {
+        let text = self.open(
+            application.uuid(),
+            "file",
+            "name_sealed",
+            file.uuid().as_bytes(),
             sealed,
         )?;
         String::from_utf8(text).map_err(|_| Unreadable::Form)

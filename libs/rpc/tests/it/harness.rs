@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use outeract_clock::{SeededRandom, SystemClock};
 use outeract_domain::{ApplicationId, KeyId};
+use outeract_proto::messaging::v1::file_service_server::FileServiceServer;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
 use outeract_proto::messaging::v1::messaging_service_server::{MessagingService, MessagingServiceServer};
 use outeract_proto::messaging::v1::{
@@ -106,6 +107,7 @@ async fn start(limits: Limits, address: SocketAddr, admission: impl FnOnce(Authe
     let gate = Arc::new(Gate::default());
     let routes = Routes::new(MessagingServiceServer::new(Small(Arc::clone(&gate))))
         .add_service(EventServiceServer::new(Small(Arc::clone(&gate))))
+        .add_service(FileServiceServer::new(Small(Arc::clone(&gate))))
         .add_service(AdminServiceServer::new(Small(Arc::clone(&gate))))
         .add_service(WebhookInternalServiceServer::new(Small(Arc::clone(&gate))))
         .add_service(tonic_health::server::health_reporter().1);
@@ -218,7 +220,8 @@ pub(crate) fn send(what: &str) -> SendMessageRequest {
     }
 }
 
-struct Small(Arc<Gate>);
+/// The small service.
+pub(crate) struct Small(Arc<Gate>);
 
 #[tonic::async_trait]
 impl MessagingService for Small {

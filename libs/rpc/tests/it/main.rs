@@ -12,3 +12,5 @@ mod harness;
 mod limits;
 #[cfg(test)]
 mod siblings;
+#[cfg(test)]
+mod uploads;

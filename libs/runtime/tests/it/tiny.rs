@@ -5,7 +5,9 @@ use axum::routing::get;
 use outeract_clock::SeededRandom;
 use outeract_domain::{ApplicationId, KeyId};
 use outeract_proto::connection::v1::application_service_server::{ApplicationService, ApplicationServiceServer};
-use outeract_proto::connection::v1::{GetApplicationRequest, GetApplicationResponse};
+use outeract_proto::connection::v1::{
+    GetApplicationRequest, GetApplicationResponse, UpdateApplicationSettingsRequest, UpdateApplicationSettingsResponse,
+};
 use outeract_proto::tracking::v1::event_service_server::{EventService, EventServiceServer};
 use outeract_proto::tracking::v1::{
     AcknowledgeEventsRequest, AcknowledgeEventsResponse, GetEventRequest, GetEventResponse, ListEventsRequest,
@@ -114,6 +116,13 @@ impl ApplicationService for Small {
             key_id: application.key.to_string(),
             ..GetApplicationResponse::default()
         }))
+    }
+
+    async fn update_application_settings(
+        &self,
+        _: Request<UpdateApplicationSettingsRequest>,
+    ) -> Reply<UpdateApplicationSettingsResponse> {
+        Err(Status::unimplemented("not asked"))
     }
 }
 

@@ -1,14 +1,16 @@
 //! From a draft to an order: whoever has to be asked is asked here, and everything that speaks against storing it is found at once.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outeract_domain::{ApplicationId, Content, Priority};
+use outeract_domain::{ApplicationId, Content, FileId, Priority};
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::{Fault, trace};
 
 use super::draft::{Body, Draft};
-use super::{Order, Part, Terms};
+use super::{Order, Part, Terms, carried};
+use crate::files::{File, Files, State};
 use crate::ids::{self, MessageIds};
 use crate::projection::{Connection, Projection};
 use crate::vault::{Hash, Letter, Vault};
@@ -19,6 +21,7 @@ pub(crate) struct Preparer {
     pub vault: Vault,
     pub ids: Arc<MessageIds>,
     pub projection: Projection,
+    pub files: Files,
 }
 
 /// What tells a request from others: the hash of its idempotency key, and of what it asks.
@@ -45,7 +48,7 @@ impl Preparer {
             .connection(application, &draft)
             .await
             .map_err(|fault| vec![fault])?;
-        let contents = self.contents(&draft).await?;
+        let contents = self.contents(application, &draft).await?;
         let terms = Terms {
             on_unknown: draft.on_unknown,
             priority: draft.priority.unwrap_or(Priority::Normal),
@@ -100,10 +103,45 @@ impl Preparer {
     }
 
     /// What each message of the request says.
-    async fn contents(&self, draft: &Draft) -> Result<Vec<Content>, Vec<Fault>> {
+    async fn contents(&self, application: ApplicationId, draft: &Draft) -> Result<Vec<Content>, Vec<Fault>> {
         match &draft.body {
-            Body::Content(content) => Ok(vec![content.clone()]),
-            Body::Files { .. } => Err(vec![Fault::internal("files are not looked up yet")]),
+            Body::Content(content) => {
+                let files = content.file_ids();
+                self.ready(application, &files, &|_| "content".to_owned()).await?;
+                Ok(vec![content.clone()])
+            }
+            Body::Files { text, files } => {
+                let path = |index: usize| format!("file_ids[{index}]");
+                let found = self.ready(application, files, &path).await?;
+                let files: Vec<_> = files.iter().filter_map(|id| found.get(id)).collect();
+                carried::contents(text.as_deref(), &files).map_err(|violations| vec![Fault::invalid_many(violations)])
+            }
         }
+    }
+
+    /// The files, if all of them are the application's and here. `path` is where each stands in the request.
+    async fn ready(
+        &self,
+        application: ApplicationId,
+        ids: &[FileId],
+        path: &(dyn Fn(usize) -> String + Sync),
+    ) -> Result<HashMap<FileId, File>, Vec<Fault>> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.files.find(application, ids).await.map_err(|fault| vec![fault])?;
+        let mut faults = Vec::new();
+        for (index, id) in ids.iter().enumerate() {
+            match found.get(id) {
+                None => faults.push(Fault::not_found("file").with("field", path(index))),
+                Some(file) if file.state != State::Ready => faults.push(
+                    Fault::precondition(ErrorReason::FileNotReady, "the file's bytes are not here")
+                        .with("state", file.state.word())
+                        .with("field", path(index)),
+                ),
+                Some(_) => {}
+            }
+        }
+        if faults.is_empty() { Ok(found) } else { Err(faults) }
     }
 }

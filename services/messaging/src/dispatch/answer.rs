@@ -15,10 +15,10 @@ use crate::problem::{self, META_UNREACHABLE, OUTCOME_UNKNOWN};
 use crate::store::record::{Accepted, Missed, Retry};
 
 /// The next try of a message.
-struct Next {
-    wait: Duration,
+pub(super) struct Next {
+    pub(super) wait: Duration,
     /// The try that was made does not count.
-    refund: bool,
+    pub(super) refund: bool,
 }
 
 const UNREACHABLE_MOST: Duration = Duration::from_secs(30);
@@ -46,6 +46,9 @@ impl Line {
         let verdict = classify(error);
         if verdict.class == Class::Authorisation {
             return self.unauthorised(flight, error, &verdict).await;
+        }
+        if let Some(outcome) = self.doubted(&flight, error).await {
+            return (outcome, Mood::Neutral);
         }
         let (scope, parked) = match verdict.reaction {
             Reaction::Fail => (Scope::Message, false),
@@ -125,7 +128,13 @@ impl Line {
         (self.after(&flight, noted, Duration::ZERO), Mood::Neutral)
     }
 
-    async fn retry(&self, flight: &Flight<'_>, missed: Missed, error: SendError, next: Next) -> Outcome<Cargo> {
+    pub(super) async fn retry(
+        &self,
+        flight: &Flight<'_>,
+        missed: Missed,
+        error: SendError,
+        next: Next,
+    ) -> Outcome<Cargo> {
         let row = Retry {
             missed,
             delay_seconds: next.wait.as_secs_f64(),
@@ -143,7 +152,7 @@ impl Line {
         self.recorder.record(note).await
     }
 
-    fn after(&self, flight: &Flight<'_>, noted: Noted, wait: Duration) -> Outcome<Cargo> {
+    pub(super) fn after(&self, flight: &Flight<'_>, noted: Noted, wait: Duration) -> Outcome<Cargo> {
         match noted {
             Noted::Ended | Noted::Nothing => Outcome::Ended,
             Noted::Queued => Outcome::Again {
@@ -174,7 +183,7 @@ fn number_waits(wait: Duration) -> Mood {
     }
 }
 
-fn missed(flight: &Flight<'_>, reason: &'static str, error: Option<&GraphError>) -> Missed {
+pub(super) fn missed(flight: &Flight<'_>, reason: &'static str, error: Option<&GraphError>) -> Missed {
     // A trace id of Meta's is for Meta's support: short and plain, or of no use.
     let plain = |id: &str| !id.is_empty() && id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_graphic());
     Missed {

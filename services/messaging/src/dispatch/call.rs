@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use outeract_batch::{Batcher, SubmitError};
 use outeract_clock::SharedRandom;
-use outeract_domain::{ApplicationId, Callback, EventId, Submission};
+use outeract_domain::{ApplicationId, Callback, Content, EventId, Submission};
 use outeract_graph::fault::Scope;
 use outeract_graph::{Client, Outcome as Answer, wire};
 use outeract_rpc::trace;
@@ -14,10 +14,12 @@ use uuid::Uuid;
 use super::cargo::{Cargo, Parcel};
 use super::credentials::{Credential, Credentials};
 use super::intent::{Begin, Begun, Intent, Load};
+use super::media::{Attached, Unsendable};
 use super::record::{Finding, Note, Recorder};
 use super::scheduler::{Admission, LaneId, NumberId, Outcome};
 use crate::config::Timing;
 use crate::events::Subject;
+use crate::files::Media;
 use crate::projection::{Connection, Projection};
 use crate::store::withdraw::Withdrawal;
 use crate::vault::{Letter, Vault};
@@ -30,6 +32,7 @@ pub(crate) struct Line {
     pub projection: Projection,
     pub credentials: Credentials,
     pub graph: Client,
+    pub media: Media,
     pub intents: Batcher<Begin>,
     pub loads: Batcher<Load>,
     pub recorder: Recorder,
@@ -67,6 +70,7 @@ pub(super) struct Flight<'a> {
     pub(super) connection: &'a Connection,
     pub(super) credential: &'a Credential,
     letter: &'a Letter,
+    pub(super) attached: Attached,
     pub(super) begun: Begun,
 }
 
@@ -126,6 +130,10 @@ impl Line {
                 return (later(cargo, AWAY).0, wait);
             }
         };
+        let attached = match self.attach(&parcel, &connection, &credential).await {
+            Ok(attached) => attached,
+            Err(wait) => return later(cargo, wait),
+        };
         let subject = Subject {
             application: parcel.application,
             connection: connection.id,
@@ -146,9 +154,17 @@ impl Line {
             connection: &connection,
             credential: &credential,
             letter: &parcel.letter,
+            attached,
             begun,
         };
-        self.fly(flight, asked, parcel.traceparent.as_deref()).await
+        match &flight.attached {
+            Ok(_) => self.fly(flight, asked, parcel.traceparent.as_deref()).await,
+            Err(Unsendable::Gone) => self.file_gone(flight).await,
+            Err(Unsendable::Refused(error)) => {
+                let error = error.clone();
+                self.rejected(flight, &error).await
+            }
+        }
     }
 
     async fn load(&self, message: Uuid) -> Result<Option<Arc<Parcel>>, ()> {
@@ -208,11 +224,7 @@ impl Line {
         }
         .to_string();
         // Whose files Meta was not given cannot be written, and is not sent.
-        let Letter {
-            to, content, reply_to, ..
-        } = flight.letter;
-        let message = wire::Message::new(to, content, reply_to.as_ref(), &callback);
-        let Ok(body) = message.map(|message| message.to_json()) else {
+        let Some(body) = flight.body(&callback) else {
             return self.never_sent(flight).await;
         };
         let start = Instant::now();
@@ -239,6 +251,26 @@ impl Line {
             Some(Answer::Rejected(error)) => self.rejected(flight, &error).await,
             Some(Answer::Unknown { http_status }) => self.unknown(flight, http_status).await,
             Some(Answer::NeverSent(_)) | None => self.never_sent(flight).await,
+        }
+    }
+}
+
+// === impl Flight ===
+
+impl Flight<'_> {
+    /// The request's body, with Meta's own ids of the files.
+    fn body(&self, callback: &str) -> Option<Vec<u8>> {
+        let Letter {
+            to, content, reply_to, ..
+        } = self.letter;
+        let write = |content: &Content| {
+            let message = wire::Message::new(to, content, reply_to.as_ref(), callback);
+            message.ok().map(|message| message.to_json())
+        };
+        match &self.attached {
+            Ok(ids) if ids.is_empty() => write(content),
+            Ok(ids) => write(&content.with_media(ids).ok()?),
+            Err(_) => None,
         }
     }
 }

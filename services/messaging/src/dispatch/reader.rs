@@ -82,7 +82,7 @@ impl ReadError {
                 classify(error).class,
                 Class::Transient | Class::Wait | Class::Authorisation
             ),
-            Self::Call(CallError::Invalid(_)) => false,
+            Self::Call(CallError::Invalid(_) | CallError::Foreign) => false,
         }
     }
 }

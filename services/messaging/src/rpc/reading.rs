@@ -89,7 +89,7 @@ fn fault(error: ReadError, connection: &Connection) -> Fault {
         ReadError::Call(cause @ (CallError::Unreachable(_) | CallError::Unintelligible { .. })) => {
             unavailable().source(cause)
         }
-        ReadError::Call(cause @ CallError::Invalid(_)) => Fault::internal(cause),
+        ReadError::Call(cause @ (CallError::Invalid(_) | CallError::Foreign)) => Fault::internal(cause),
     }
 }
 

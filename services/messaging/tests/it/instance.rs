@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outeract_messaging::{Config, Timing};
 use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
+use outeract_proto::messaging::v1::file_service_client::FileServiceClient;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
 use outeract_rpc::{BoxError, Channel, ServiceCredential};
 use outeract_runtime::config::Env;
@@ -23,6 +24,9 @@ pub(crate) struct Instance {
 
 /// What an application calls with.
 pub(crate) type Client = MessagingServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
+
+/// What an application calls with for its files.
+pub(crate) type FileClient = FileServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
 
 /// Presents a key.
 #[derive(Debug, Clone)]
@@ -44,6 +48,8 @@ pub(crate) const QUICK: Timing = Timing {
     refresh: Duration::from_millis(100),
     overdue: Duration::from_millis(800),
     unauthorised: Duration::from_secs(30),
+    upload_stall: Duration::from_secs(1),
+    sweep: Duration::from_millis(200),
 };
 
 impl Service for Quick {
@@ -99,11 +105,17 @@ impl Instance {
     }
 
     pub(crate) async fn client(&self, key: &str) -> Client {
+        MessagingServiceClient::with_interceptor(self.channel().await, bearer(key))
+    }
+
+    pub(crate) async fn files(&self, key: &str) -> FileClient {
+        FileServiceClient::with_interceptor(self.channel().await, bearer(key))
+    }
+
+    async fn channel(&self) -> tonic::transport::Channel {
         let endpoint =
             tonic::transport::Endpoint::from_shared(format!("http://{}", self.addresses.application)).expect("a URL");
-        let channel = endpoint.connect().await.expect("connects");
-        let bearer = Bearer(format!("Bearer {key}").parse().expect("a header"));
-        MessagingServiceClient::with_interceptor(channel, bearer)
+        endpoint.connect().await.expect("connects")
     }
 
     /// A client for the internal listener, as `service`.
@@ -131,6 +143,10 @@ impl tonic::service::Interceptor for Bearer {
         request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
     }
+}
+
+fn bearer(key: &str) -> Bearer {
+    Bearer(format!("Bearer {key}").parse().expect("a header"))
 }
 
 /// A service's secret in tests.

@@ -22,6 +22,7 @@ use outeract_runtime::config::Env;
 use outeract_simulator::control::{Client as Control, NewWorld};
 use outeract_simulator::{Accepted, Config as SimulatorConfig, Handle, Simulator, Switches};
 use outeract_testkit::{TestDatabase, eventually, free_port, redis_prefix, redis_url};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::instance::{Client, Instance, secret_of};
@@ -37,6 +38,10 @@ pub(crate) struct Suite {
     pub(crate) numbers: Vec<Number>,
     /// Another token, for the whole portfolio.
     pub(crate) portfolio_token: String,
+    /// Where the bytes of files are.
+    pub(crate) directory: TempDir,
+    /// Most bytes of the application's files.
+    pub(crate) quota: u64,
     simulator: Handle,
     redis_url: String,
     database_at: Option<SocketAddr>,
@@ -104,6 +109,8 @@ impl Suite {
             key,
             numbers,
             portfolio_token: world.token.clone(),
+            directory: tempfile::tempdir().expect("a directory"),
+            quota: 1 << 30,
             graph_url: simulator.url(),
             simulator,
             redis_url: redis_url().expose().clone(),
@@ -246,6 +253,11 @@ impl Suite {
             ("MESSAGING_REDIS_PREFIX", self.redis_prefix.clone()),
             ("REDIS_URL", self.redis_url.clone()),
             ("GRAPH_BASE_URL", self.graph_url.clone()),
+            (
+                "MESSAGING_FILES_URL",
+                format!("file://{}?shared=true", self.directory.path().display()),
+            ),
+            ("MESSAGING_FILE_QUOTA_BYTES", self.quota.to_string()),
             ("OUTERACT_SHUTDOWN_DELAY", "0s".to_owned()),
             ("OUTERACT_SHUTDOWN_GRACE", "10s".to_owned()),
         ]

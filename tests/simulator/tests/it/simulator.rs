@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use outeract_simulator::control::{ChangeNumber, ChangeToken, LedgerQuery, NewWorld, RawItem, RawPost, Tier};
+use outeract_simulator::control::{ChangeToken, LedgerQuery, NewWorld, RawItem, RawPost};
 use outeract_simulator::{Config, Effect, Match, Simulator, Switches};
 use serde_json::{Value, json};
 
