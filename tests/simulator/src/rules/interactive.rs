@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 
 use super::Checked;
 use super::content::media_object;
-use super::fields::{Field, Path, Rule, WEB, bad, fields, invalid, link, list, need, object, optional, required, text};
+use super::fields::{
+    ADDRESS, Field, Path, Rule, WEB, bad, fields, invalid, link, list, need, object, optional, required, text,
+};
 use crate::errors::Refusal;
 use crate::media::Family;
 
@@ -77,7 +79,7 @@ const PRODUCT_ITEM: &[Field] = &[required("product_retailer_id", Rule::Short(256
 const FLOW: &[Field] = &[
     required("flow_message_version", Rule::OneOf(&["3"])),
     optional("flow_token", Rule::Short(256)),
-    optional("flow_id", Rule::Digits),
+    optional("flow_id", Rule::Short(256)),
     optional("flow_name", Rule::Short(256)),
     required("flow_cta", Rule::Short(30)),
     optional("mode", Rule::OneOf(&["draft", "published"])),
@@ -261,7 +263,7 @@ fn url(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<
         &["url"],
     )?;
     let path = path.key("url");
-    link(text(need(parameters, &path)?, &path)?, WEB, &path)
+    link(text(need(parameters, &path)?, &path)?, WEB, ADDRESS, &path)
 }
 
 fn location(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<(), Refusal> {
@@ -316,14 +318,14 @@ fn is_pictograph(character: char) -> bool {
 
 fn product(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<(), Refusal> {
     let known = &[
-        required("catalog_id", Rule::Digits),
+        required("catalog_id", Rule::Short(256)),
         required("product_retailer_id", Rule::Short(256)),
     ];
     fields(action, known, path, &[])
 }
 
 fn products(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<(), Refusal> {
-    fields(action, &[required("catalog_id", Rule::Digits)], path, &["sections"])?;
+    fields(action, &[required("catalog_id", Rule::Short(256))], path, &["sections"])?;
     product_sections(action, path)
 }
 
