@@ -13,8 +13,9 @@ use outeract_graph::signature::Verifier;
 use outeract_graph::webhook::{Item, Kind, parse};
 use outeract_graph::{CallError, Client, Outcome, Token};
 use outeract_seal::Secret;
-use outeract_simulator::control::{ChangeToken, Client as Control, Inbound, NewWorld, WorldCreated};
+use outeract_simulator::control::{ChangeTemplate, ChangeToken, Client as Control, Inbound, NewWorld, WorldCreated};
 use outeract_simulator::{Config, Effect, Handle, Match, Simulator, StatusDelays, Switches};
+use serde_json::{Value, json};
 use support::{Sink, USER, number, text};
 use time::OffsetDateTime;
 
@@ -314,4 +315,77 @@ async fn a_token_without_its_proof_is_refused() {
         .await;
     assert!(matches!(outcome, Outcome::Rejected(error) if error.code == 100));
     assert_eq!(stage.control.summary().await.expect("summary").accepted, 0);
+}
+
+#[tokio::test]
+async fn answers_of_templates_and_of_users_without_numbers_are_read() {
+    let stage = Stage::new(subscribed()).await;
+    let send = async |body: Value| {
+        let body = serde_json::to_vec(&body).expect("JSON");
+        stage
+            .client
+            .send_message(&stage.token, &number(stage.number()), body)
+            .await
+    };
+    let hello = json!({"messaging_product": "whatsapp", "to": USER, "type": "template",
+        "template": {"name": "hello_world", "language": {"code": "en_US"}}});
+    let Outcome::Accepted { pacing, .. } = send(hello.clone()).await else {
+        panic!("a template needs no window");
+    };
+    assert_eq!(pacing, None, "it was accepted at once");
+    let waba = &stage.world.wabas[0].waba_id;
+    let path = format!("{waba}/message_templates");
+    let query = [("name", "hello_world"), ("fields", "id")];
+    let reply = stage.client.get(&stage.token, &path, &query).await.expect("templates");
+    let page: Value = serde_json::from_slice(&reply.body).expect("JSON");
+    let template = page["data"][0]["id"].as_str().expect("id");
+    let paced = ChangeTemplate {
+        paced: Some(true),
+        ..ChangeTemplate::default()
+    };
+    stage.control.change_template(template, &paced).await.expect("paced");
+    let Outcome::Accepted { pacing, .. } = send(hello.clone()).await else {
+        panic!("it is held, not refused");
+    };
+    assert_eq!(pacing.as_deref(), Some("held_for_quality_assessment"));
+    stage
+        .control
+        .set_template_status(template, "PAUSED")
+        .await
+        .expect("paused");
+    let Outcome::Rejected(error) = send(hello).await else {
+        panic!("it is paused");
+    };
+    assert_eq!(
+        (error.code, fault::classify(&error).reason),
+        (132_015, "TEMPLATE_PAUSED")
+    );
+
+    let ann = Inbound {
+        phone_number_id: stage.number().to_owned(),
+        user_id: Some("US.13491208655302741918".to_owned()),
+        text: "hi".to_owned(),
+        ..Inbound::default()
+    };
+    stage.control.inbound(&[ann]).await.expect("injected");
+    let to_ann = json!({"messaging_product": "whatsapp", "recipient": "US.13491208655302741918", "type": "text",
+        "text": {"body": "hello"}});
+    let Outcome::Accepted { wa_id, user_id, .. } = send(to_ann).await else {
+        panic!("the window is open");
+    };
+    assert_eq!((wa_id, user_id.as_deref()), (None, Some("US.13491208655302741918")));
+
+    let items = stage.items().await;
+    assert!(items.iter().all(|item| item.waba_id == *waba));
+    let held = items.iter().filter_map(|item| match &item.kind {
+        Kind::Status(status) if status.error_code == 132_015 => Some(status.word.as_str()),
+        _ => None,
+    });
+    assert_eq!(
+        held.collect::<Vec<_>>(),
+        ["failed"],
+        "what was held fails with its template"
+    );
+    let told = |field: &str| items.iter().filter(|item| item.field == field).count();
+    assert_eq!(told("message_template_status_update"), 1);
 }

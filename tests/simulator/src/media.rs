@@ -230,20 +230,20 @@ impl Media {
 
     /// Keeps a medium under this id.
     pub(crate) fn add(&self, id: String, mut medium: Medium) {
-        let mut shelf = self.shelf();
+        let mut all = self.shelf();
         let size = medium.body.as_ref().map_or(0, Bytes::len);
-        if shelf.kept + size > KEPT_BYTES {
+        if all.kept + size > KEPT_BYTES {
             medium.body = None;
         } else {
-            shelf.kept += size;
+            all.kept += size;
         }
-        shelf.by_id.insert(id, medium);
+        all.by_id.insert(id, medium);
     }
 
     /// A medium that is still kept.
     pub(crate) fn get(&self, id: &str, now_ms: i64) -> Option<Medium> {
-        let shelf = self.shelf();
-        shelf.by_id.get(id).filter(|medium| now_ms < medium.until_ms).cloned()
+        let all = self.shelf();
+        all.by_id.get(id).filter(|medium| now_ms < medium.until_ms).cloned()
     }
 
     /// Whether there ever was a medium with this id.
@@ -253,16 +253,16 @@ impl Media {
 
     /// Removes a medium.
     pub(crate) fn remove(&self, id: &str) {
-        let mut shelf = self.shelf();
-        if let Some(medium) = shelf.by_id.remove(id) {
-            shelf.kept -= medium.body.map_or(0, |body| body.len());
+        let mut all = self.shelf();
+        if let Some(medium) = all.by_id.remove(id) {
+            all.kept -= medium.body.map_or(0, |body| body.len());
         }
     }
 
     /// Lets a medium expire at this time, as if Meta had kept it for a shorter time; false when there is none.
     pub(crate) fn expire(&self, id: &str, at_ms: i64) -> bool {
-        let mut shelf = self.shelf();
-        let found = shelf.by_id.get_mut(id);
+        let mut all = self.shelf();
+        let found = all.by_id.get_mut(id);
         found.map(|medium| medium.until_ms = at_ms).is_some()
     }
 

@@ -28,6 +28,7 @@ pub(crate) struct StatusPlan {
 
 /// Whom a message went to, as webhooks tell.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "the names are Meta's")]
 pub(crate) struct Recipient {
     /// `None`: the business is not shown the number.
     pub(crate) wa_id: Option<String>,

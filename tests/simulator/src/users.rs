@@ -51,6 +51,7 @@ pub(crate) struct Traits {
 
 /// A user, as one portfolio sees them.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_field_names, reason = "the names are Meta's")]
 pub(crate) struct User {
     /// By what limits and windows know the user.
     pub(crate) key: String,

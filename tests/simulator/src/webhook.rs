@@ -69,6 +69,7 @@ enum Contact<'a> {
 }
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are Meta's")]
 struct SentTo<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     wa_id: Option<&'a str>,

@@ -1,5 +1,6 @@
 //! As much of JSON Schema as Meta's file uses: structure, required and known properties, words, lengths and bounds. Patterns and formats are prose there and are not checked.
 
+pub(crate) mod account;
 mod exceptions;
 
 use std::cell::RefCell;
@@ -67,6 +68,7 @@ pub(crate) enum Exception {
 
 /// The schemas of an `OpenAPI` file.
 pub(crate) struct Schemas {
+    /// With the schemas of answers to calls, by method and path.
     by_name: Map<String, Value>,
     examples: Map<String, Value>,
     exceptions: &'static [Exception],
@@ -82,6 +84,11 @@ struct At<'a> {
 
 /// Meta's file, where there is one.
 pub(crate) fn schemas() -> Option<Schemas> {
+    schemas_with(exceptions::EXCEPTIONS)
+}
+
+/// Meta's file, where there is one, but for these exceptions.
+pub(crate) fn schemas_with(exceptions: &'static [Exception]) -> Option<Schemas> {
     let Some(path) = std::env::var_os("META_OPENAPI").filter(|path| !path.is_empty()) else {
         #[expect(
             clippy::print_stderr,
@@ -95,7 +102,7 @@ pub(crate) fn schemas() -> Option<Schemas> {
     // A relative path is meant from the root of the tree, where `.ci/run` starts.
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let text = std::fs::read_to_string(root.join(path)).expect("META_OPENAPI names a file that can be read");
-    Some(Schemas::read(&text, exceptions::EXCEPTIONS))
+    Some(Schemas::read(&text, exceptions))
 }
 
 // === impl Schemas ===
@@ -104,7 +111,16 @@ impl Schemas {
     pub(crate) fn read(yaml: &str, exceptions: &'static [Exception]) -> Self {
         let options = serde_saphyr::options! { budget: None };
         let mut file: Value = serde_saphyr::from_str_with_options(yaml, options).expect("YAML");
-        let by_name = serde_json::from_value(file["components"]["schemas"].take()).expect("the file has schemas");
+        let mut by_name: Map<String, Value> =
+            serde_json::from_value(file["components"]["schemas"].take()).expect("the file has schemas");
+        for (path, calls) in file["paths"].as_object().expect("the file has paths") {
+            for (method, call) in calls.as_object().expect("calls") {
+                let answer = &call["responses"]["200"]["content"]["application/json"]["schema"];
+                if !answer.is_null() {
+                    by_name.insert(format!("{method} {path}"), answer.clone());
+                }
+            }
+        }
         let messages = &mut file["paths"]["/{Version}/{Phone-Number-ID}/messages"]["post"]["requestBody"]["content"];
         let examples = serde_json::from_value(messages["application/json"]["examples"].take());
         Self {
@@ -140,6 +156,12 @@ impl Schemas {
     /// One of the file's examples of messages.
     pub(crate) fn example(&self, name: &str) -> Value {
         self.examples[name]["value"].clone()
+    }
+
+    /// The file's examples of messages, by name.
+    pub(crate) fn examples(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let examples = self.examples.iter();
+        examples.map(|(name, example)| (name.as_str(), &example["value"]))
     }
 
     /// What is not as the schema says.

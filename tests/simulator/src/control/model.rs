@@ -126,7 +126,7 @@ pub struct Inbound {
     pub wamid: Option<String>,
     /// The id of the message it replies to.
     pub reply_to: Option<String>,
-    /// The message's type and content in place of the text: `{"type": "image", "image": {…}}`.
+    /// The message's type and content in place of the text: `{"type": "image", "image": {…}}`. All types but `edit`, `revoke` and `system` open the user's window.
     pub message: Option<serde_json::Map<String, serde_json::Value>>,
     /// The user's id instead of the computed one. With an empty `from` the user has no number that businesses see.
     pub user_id: Option<String>,

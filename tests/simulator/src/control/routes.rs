@@ -25,6 +25,8 @@ use crate::outbox::Update;
 use crate::world::hmac_hex;
 use crate::{deliver, known, webhook};
 
+/// Types of inbound messages that open no window.
+const SILENT: [&str; 3] = ["edit", "revoke", "system"];
 /// Acceptances on one page at most.
 const PAGE: usize = 10_000;
 
@@ -129,16 +131,13 @@ async fn inbound(
             .introduce(number.portfolio.viewer(), from, message.user_id.as_deref());
         let at = message.timestamp.unwrap_or(now_ms / 1_000);
         let wamid = message.wamid.clone().unwrap_or_else(|| meta.ids.inbound(from));
-        let reaction = message
-            .message
-            .as_ref()
-            .is_some_and(|other| other.contains_key("reaction"));
-        meta.known.note(
-            &wamid,
-            known::Message::inbound(&number.id, &user.key, at * 1_000, reaction),
-        );
+        let kind = message.message.as_ref().and_then(|other| other.get("type")?.as_str());
+        let known = known::Message::inbound(&number.id, &user.key, at * 1_000, kind == Some("reaction"));
+        meta.known.note(&wamid, known);
         let mut limits = number.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        limits.open_window(&user.key, at * 1_000);
+        if !kind.is_some_and(|kind| SILENT.contains(&kind)) {
+            limits.open_window(&user.key, at * 1_000);
+        }
         // What comes in counts, but Meta does not refuse a user.
         let _ = limits.take_throughput(now_ms);
         drop(limits);
@@ -168,8 +167,15 @@ async fn raw_items(State(meta): Shared, Json(items): Json<Vec<RawItem>>) -> Resu
         let list = ["messages", "statuses", "errors"]
             .into_iter()
             .find(|list| *list == raw.list);
+        let number = meta.number(&raw.phone_number_id).ok_or_else(|| absent("number"))?;
+        if let (Some("messages"), Some(wamid)) = (list, raw.item["id"].as_str()) {
+            // It can be marked as read; whether it opens a window is not guessed from what it looks like.
+            let from = raw.item["from"].as_str().unwrap_or_default();
+            let known = known::Message::inbound(&number.id, from, meta.now_ms(), raw.item["type"] == "reaction");
+            meta.known.note(wamid, known);
+        }
         updates.push(Update::Item {
-            number: meta.number(&raw.phone_number_id).ok_or_else(|| absent("number"))?,
+            number,
             list: list.ok_or_else(|| (StatusCode::BAD_REQUEST, "no such list".to_owned()))?,
             item: Arc::from(webhook::raw(&raw.item)),
             contact: None,

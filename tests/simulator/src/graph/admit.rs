@@ -45,8 +45,10 @@ pub(super) fn admit(
     for medium in &checked.media {
         medium_for(meta, number, medium, now_ms)?;
     }
-    let used = checked.template.as_ref();
-    let template = used.map(|used| choose(number, used, now_ms)).transpose()?;
+    let template = match &checked.template {
+        Some(asked) => Some(choose(number, asked, now_ms)?),
+        None => None,
+    };
     if let Some(target) = &checked.reacts_to {
         reaction(meta, number, &user, target, now_ms, plan);
     }
@@ -64,7 +66,7 @@ pub(super) fn admit(
     let open = limits.window_open(&user.key, now_ms);
     reach(&user, category, open, plan)?;
     within(
-        &switches,
+        switches,
         number,
         &mut limits,
         &user.key,
@@ -207,7 +209,7 @@ fn reach(user: &User, category: Option<&str>, open: bool, plan: &mut StatusPlan)
 
 /// The limits that are enforced. Nothing is counted of what is refused, but for the throughput.
 fn within(
-    switches: &Switches,
+    switches: Switches,
     number: &Number,
     limits: &mut NumberLimits,
     user: &str,

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::fields::{
-    Field, HTTPS, Path, Rule, bad, fields, invalid, link, list, missing, need, object, optional, required,
+    Field, HTTPS, MEDIA_ADDRESS, Path, Rule, bad, fields, invalid, link, list, missing, need, object, optional,
+    required,
 };
 use super::{Checked, MediaUse, Source, interactive, template};
 use crate::errors::Refusal;
@@ -31,7 +32,8 @@ const CARDS: usize = 257;
 /// Entries of one kind on a card.
 const ENTRIES: usize = 100;
 
-const WORD: Rule = Rule::Any(1_024);
+/// Meta names no length of what stands on a card.
+const WORD: Rule = Rule::Any(4_096);
 
 const CARD: &[Field] = &[
     required("name", Rule::Object(NAME)),
@@ -128,7 +130,7 @@ pub(super) fn media_object(
         }
         (None, Some(address)) => {
             // Meta fetches from the public web only; what it cannot fetch is its 131053.
-            link(address, HTTPS, &path.key("link")).map_err(|refusal| {
+            link(address, HTTPS, MEDIA_ADDRESS, &path.key("link")).map_err(|refusal| {
                 let details = refusal.details.unwrap_or_default();
                 Refusal::of_code(131_053).details(details)
             })?;

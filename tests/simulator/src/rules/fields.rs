@@ -62,8 +62,10 @@ pub(super) const ROOT: Path<'static> = Path {
 pub(super) const HTTPS: &[&str] = &["https://"];
 /// Addresses that a button may open.
 pub(super) const WEB: &[&str] = &["https://", "http://"];
-/// Longest address.
-const LINK: usize = 2_000;
+/// Longest address of a button.
+pub(super) const ADDRESS: usize = 2_000;
+/// Longest address of a medium. Meta names none; this is what servers commonly take.
+pub(super) const MEDIA_ADDRESS: usize = 8_000;
 
 pub(super) const fn required(name: &'static str, rule: Rule) -> Field {
     Field {
@@ -219,12 +221,12 @@ pub(super) fn list<'v>(
 }
 
 /// An address of one of these schemes, with a host, and without white space.
-pub(super) fn link(text: &str, schemes: &[&str], path: &Path<'_>) -> Result<(), Refusal> {
+pub(super) fn link(text: &str, schemes: &[&str], most: usize, path: &Path<'_>) -> Result<(), Refusal> {
     let rest = schemes.iter().find_map(|scheme| text.strip_prefix(scheme));
     let good = rest.is_some_and(|rest| {
         rest.starts_with(|first: char| first.is_alphanumeric() || first == '[') && !rest.contains(char::is_whitespace)
     });
-    if good && length(text) <= LINK {
+    if good && length(text) <= most {
         return Ok(());
     }
     Err(bad(format!("{path}: is not a valid URI")))
@@ -325,7 +327,7 @@ mod tests {
 
     #[test]
     fn links_have_a_scheme_and_a_host() {
-        let taken = |text: &str, schemes: &[&str]| link(text, schemes, &ROOT.key("it")).is_ok();
+        let taken = |text: &str, schemes: &[&str]| link(text, schemes, ADDRESS, &ROOT.key("it")).is_ok();
         assert!(taken("https://a.b/c", HTTPS) && taken("http://a.b/c", WEB));
         for refused in [
             "http://a.b/c",

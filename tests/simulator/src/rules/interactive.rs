@@ -1,5 +1,6 @@
 //! Interactive messages: which header, body and footer each kind takes, and what its action is. The Graph API does not look inside: what is wrong there is `WhatsApp`'s 131009, and 131008 what is missing.
 
+mod carousel;
 #[cfg(test)]
 mod tests;
 
@@ -9,9 +10,14 @@ use serde_json::{Map, Value};
 
 use super::Checked;
 use super::content::media_object;
-use super::fields::{Field, Path, Rule, WEB, bad, fields, invalid, link, list, need, object, optional, required, text};
+use super::fields::{
+    ADDRESS, Field, Path, Rule, WEB, bad, fields, invalid, link, list, need, object, optional, required, text,
+};
 use crate::errors::Refusal;
 use crate::media::Family;
+
+/// Checks an action.
+type Check = fn(&Map<String, Value>, &Path<'_>, &mut Checked) -> Result<(), Refusal>;
 
 /// A kind of interactive message.
 struct Kind {
@@ -19,7 +25,7 @@ struct Kind {
     headers: Headers,
     body: Part,
     footer: bool,
-    action: fn(&Map<String, Value>, &Path<'_>, &mut Checked) -> Result<(), Refusal>,
+    action: Check,
 }
 
 /// Which headers a kind takes.
@@ -56,7 +62,7 @@ const KINDS: &[Kind] = &[
     kind("product", Headers::None, Part::Optional(BODY), true, product),
     kind("product_list", Headers::NeedsText, Part::Needed(BODY), true, products),
     kind("catalog_message", Headers::None, Part::Needed(BODY), true, catalog),
-    kind("carousel", Headers::None, Part::Needed(BODY), false, carousel),
+    kind("carousel", Headers::None, Part::Needed(BODY), false, carousel::check),
 ];
 
 const REPLY: &[Field] = &[
@@ -64,12 +70,6 @@ const REPLY: &[Field] = &[
     required("reply", Rule::Object(REPLY_OBJECT)),
 ];
 const REPLY_OBJECT: &[Field] = &[required("id", Rule::Short(256)), required("title", Rule::Short(20))];
-const QUICK_REPLY: &[Field] = &[
-    required("type", Rule::OneOf(&["quick_reply"])),
-    required("quick_reply", Rule::Object(QUICK_REPLY_OBJECT)),
-];
-/// On a carousel's card the id is as short as the title.
-const QUICK_REPLY_OBJECT: &[Field] = &[required("id", Rule::Short(20)), required("title", Rule::Short(20))];
 const ROW: &[Field] = &[
     required("id", Rule::Short(200)),
     required("title", Rule::Short(24)),
@@ -79,7 +79,8 @@ const PRODUCT_ITEM: &[Field] = &[required("product_retailer_id", Rule::Short(256
 const FLOW: &[Field] = &[
     required("flow_message_version", Rule::OneOf(&["3"])),
     optional("flow_token", Rule::Short(256)),
-    required("flow_id", Rule::Digits),
+    optional("flow_id", Rule::Short(256)),
+    optional("flow_name", Rule::Short(256)),
     required("flow_cta", Rule::Short(30)),
     optional("mode", Rule::OneOf(&["draft", "published"])),
     optional("flow_action", Rule::OneOf(&["navigate", "data_exchange"])),
@@ -93,15 +94,8 @@ const SECTIONS: usize = 10;
 const ROWS: usize = 10;
 const PRODUCTS: usize = 30;
 const SECTION_TITLE: usize = 24;
-const CARD_BODY: usize = 160;
 
-const fn kind(
-    name: &'static str,
-    headers: Headers,
-    body: Part,
-    footer: bool,
-    action: fn(&Map<String, Value>, &Path<'_>, &mut Checked) -> Result<(), Refusal>,
-) -> Kind {
+const fn kind(name: &'static str, headers: Headers, body: Part, footer: bool, action: Check) -> Kind {
     Kind {
         name,
         headers,
@@ -269,7 +263,7 @@ fn url(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<
         &["url"],
     )?;
     let path = path.key("url");
-    link(text(need(parameters, &path)?, &path)?, WEB, &path)
+    link(text(need(parameters, &path)?, &path)?, WEB, ADDRESS, &path)
 }
 
 fn location(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<(), Refusal> {
@@ -290,6 +284,12 @@ fn flow(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result
     let path = path.key("parameters");
     let parameters = parameters.ok_or_else(|| super::missing(&path))?;
     fields(parameters, FLOW, &path, &[])?;
+    let given = |key: &str| parameters.get(key).is_some_and(|value| !value.is_null());
+    match (given("flow_id"), given("flow_name")) {
+        (false, false) => return Err(super::missing(&path.key("flow_id"))),
+        (true, true) => return Err(bad(format!("{path}: exactly one of flow_id and flow_name"))),
+        _ => {}
+    }
     let exchange = parameters
         .get("flow_action")
         .is_some_and(|action| action == "data_exchange");
@@ -318,14 +318,14 @@ fn is_pictograph(character: char) -> bool {
 
 fn product(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<(), Refusal> {
     let known = &[
-        required("catalog_id", Rule::Digits),
+        required("catalog_id", Rule::Short(256)),
         required("product_retailer_id", Rule::Short(256)),
     ];
     fields(action, known, path, &[])
 }
 
 fn products(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<(), Refusal> {
-    fields(action, &[required("catalog_id", Rule::Digits)], path, &["sections"])?;
+    fields(action, &[required("catalog_id", Rule::Short(256))], path, &["sections"])?;
     product_sections(action, path)
 }
 
@@ -349,51 +349,4 @@ fn catalog(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Res
     };
     let known = &[optional("thumbnail_product_retailer_id", Rule::Short(256))];
     fields(parameters, known, &path.key("parameters"), &[])
-}
-
-fn carousel(action: &Map<String, Value>, path: &Path<'_>, checked: &mut Checked) -> Result<(), Refusal> {
-    fields(action, &[], path, &["cards"])?;
-    let path = path.key("cards");
-    let mut shape = None;
-    for (index, value) in list(need(action, &path)?, &path, (2, 10))?.iter().enumerate() {
-        let path = path.index(index);
-        let quick_replies = card(object(value, &path)?, &path, index, checked)?;
-        if *shape.get_or_insert(quick_replies) != quick_replies {
-            return Err(bad(format!("{path}: all cards must have the same buttons")));
-        }
-    }
-    Ok(())
-}
-
-/// Checks a card: how many quick replies it has, or none for an address.
-fn card(card: &Map<String, Value>, path: &Path<'_>, index: usize, checked: &mut Checked) -> Result<usize, Refusal> {
-    // Also a card of quick replies is of type `cta_url`: what stands in its action tells them apart.
-    let known = &[
-        required("card_index", Rule::Integer),
-        required("type", Rule::OneOf(&["cta_url"])),
-    ];
-    fields(card, known, path, &["header", "body", "action"])?;
-    if card.get("card_index").and_then(Value::as_u64) != Some(index as u64) {
-        return Err(bad(format!("{}: must be {index}", path.key("card_index"))));
-    }
-    let place = path.key("header");
-    let kind = need(card, &place)?["type"].as_str().unwrap_or_default();
-    if !["image", "video"].contains(&kind) {
-        return Err(bad(format!("{place}: must be an image or a video")));
-    }
-    header(card.get("header"), Headers::Any, &place, checked)?;
-    part(card, &path.key("body"), false, CARD_BODY)?;
-    let body = card
-        .get("body")
-        .and_then(|body| body["text"].as_str())
-        .unwrap_or_default();
-    if body.matches('\n').count() > 2 {
-        return Err(bad(format!("{}: at most two line breaks", path.key("body"))));
-    }
-    let place = path.key("action");
-    let action = object(need(card, &place)?, &place)?;
-    if action.contains_key("buttons") {
-        return replies(action, &place, ("quick_reply", QUICK_REPLY));
-    }
-    url(action, &place, checked).map(|()| 0)
 }

@@ -78,7 +78,7 @@ const TEMPLATE: &[Field] = &[
     optional("namespace", Rule::Text(128)),
 ];
 const CURRENCY: &[Field] = &[
-    required("fallback_value", Rule::Text(256)),
+    required("fallback_value", Rule::Text(TEXT)),
     required("code", Rule::Text(3)),
     required("amount_1000", Rule::Integer),
 ];
@@ -245,7 +245,7 @@ fn parameter(value: &Value, path: &Path<'_>, checked: &mut Checked) -> Result<Pa
         }
         "date_time" => {
             let fallback = path.key("fallback_value");
-            Rule::Text(256).check(need(object(content, &path)?, &fallback)?, &fallback)?;
+            Rule::Text(TEXT).check(need(object(content, &path)?, &fallback)?, &fallback)?;
             Place::Text(content["fallback_value"].as_str().unwrap_or_default().to_owned())
         }
         "image" | "video" | "document" => {
@@ -264,7 +264,7 @@ fn parameter(value: &Value, path: &Path<'_>, checked: &mut Checked) -> Result<Pa
         "product" => {
             let known = &[
                 required("product_retailer_id", Rule::Text(256)),
-                required("catalog_id", Rule::Digits),
+                required("catalog_id", Rule::Short(256)),
             ];
             fields(object(content, &path)?, known, &path, &[])?;
             Place::Product

@@ -204,12 +204,8 @@ impl Template {
                 "parameter_format" => json!(if self.definition.named { "NAMED" } else { "POSITIONAL" }),
                 "quality_score" => json!({"score": self.quality}),
                 "rejected_reason" => json!(self.rejected_reason),
-                "previous_category" => match &self.previous_category {
-                    None => continue,
-                    Some(category) => json!(category),
-                },
-                "message_send_ttl_seconds" if self.category == "AUTHENTICATION" => json!(600),
-                "message_send_ttl_seconds" => continue,
+                "previous_category" => json!(self.previous_category),
+                "message_send_ttl_seconds" => json!((self.category == "AUTHENTICATION").then_some(600)),
                 _ => {
                     return Err(Refusal::new(
                         400,
@@ -218,7 +214,10 @@ impl Template {
                     ));
                 }
             };
-            object.insert(field.to_owned(), value);
+            // What a template has not is left out.
+            if !value.is_null() {
+                object.insert(field.to_owned(), value);
+            }
         }
         object.insert("id".to_owned(), json!(self.id));
         Ok(Value::Object(object))

@@ -116,16 +116,16 @@ async fn the_tier_counts_users_of_a_moving_day_and_leaves_replies_alone() {
     assert_eq!(accepted, 250);
     assert_eq!(hello(&user(299)).await, 131_048);
     assert_eq!(hello(&user(0)).await, 0, "one of the 250 is no further user");
-    let state = stage.control.portfolio(&stage.portfolio).await.expect("state");
-    assert_eq!((state.tier, state.unique_users), (Tier::Users250, 250));
+    let limit = stage.control.portfolio(&stage.portfolio).await.expect("state");
+    assert_eq!((limit.tier, limit.unique_users), (Tier::Users250, 250));
     stage.open_window().await;
     assert_eq!(code(&stage.send(USER, "reply.1").await), 0, "who wrote does not count");
 
     stage.control.advance(DAY / 2).await.expect("advanced");
     assert_eq!(hello(&user(1)).await, 0);
     stage.control.advance(DAY / 2).await.expect("advanced");
-    let state = stage.control.portfolio(&stage.portfolio).await.expect("state");
-    assert_eq!(state.unique_users, 1, "all but the one of noon are a day ago");
+    let limit = stage.control.portfolio(&stage.portfolio).await.expect("state");
+    assert_eq!(limit.unique_users, 1, "all but the one of noon are a day ago");
 
     stage
         .control
@@ -150,7 +150,7 @@ async fn what_the_pairs_rate_refuses_is_no_user_of_the_day() {
     }
     stage
         .control
-        .advance(DAY - Duration::from_secs(10))
+        .advance(Duration::from_secs(24 * 3_600 - 10))
         .await
         .expect("advanced");
     stage.control.advance(Duration::from_secs(9)).await.expect("advanced");

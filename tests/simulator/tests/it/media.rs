@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 use crate::stage::{Stage, code, details};
 
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0 a picture";
-const MONTH: Duration = Duration::from_hours(24 * 30);
 
 async fn download(stage: &Stage, url: &str, token: &str) -> (u16, Vec<u8>) {
     let response = stage.http.get(url).bearer_auth(token).send().await.expect("answer");
@@ -74,7 +73,7 @@ async fn an_id_is_its_numbers_for_thirty_days() {
     assert_eq!(code(&stage.message("image", json!({"id": ours})).await), 0);
     stage
         .control
-        .advance(MONTH - Duration::from_mins(1))
+        .advance(Duration::from_mins(30 * 24 * 60 - 1))
         .await
         .expect("advanced");
     stage.open_window().await;

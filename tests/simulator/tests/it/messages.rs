@@ -95,6 +95,26 @@ async fn outside_the_window_only_a_template_passes() {
 }
 
 #[tokio::test]
+async fn every_message_but_some_opens_the_window() {
+    let stage = Stage::new().await;
+    for (kind, opens) in [("system", false), ("edit", false), ("revoke", false), ("image", true)] {
+        let message = Inbound {
+            phone_number_id: stage.number.clone(),
+            from: USER.to_owned(),
+            message: json!({"type": kind, kind: {"caption": "a"}}).as_object().cloned(),
+            ..Inbound::default()
+        };
+        stage.control.inbound(&[message]).await.expect("injected");
+        let refused = code(&stage.send(USER, "a.1").await);
+        assert_eq!(refused, if opens { 0 } else { 131_047 }, "{kind}");
+    }
+    stage.idle().await;
+    let items = stage.sink.items();
+    let image = items.iter().find(|item| item["type"] == "image").expect("told");
+    assert_eq!((&image["image"]["caption"], image.get("text")), (&json!("a"), None));
+}
+
+#[tokio::test]
 async fn broken_bodies_name_the_field() {
     let stage = Stage::new().await;
     stage.open_window().await;

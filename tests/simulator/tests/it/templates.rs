@@ -156,6 +156,7 @@ async fn what_happens_to_a_template_is_told() {
         changes.into_iter().map(|(_, _, value)| value).collect()
     };
     let statuses = told("message_template_status_update");
+    let number: u64 = id.parse().expect("digits");
     let mut events: Vec<_> = statuses.iter().filter_map(|value| value["event"].as_str()).collect();
     events.sort_unstable();
     assert_eq!(
@@ -167,7 +168,7 @@ async fn what_happens_to_a_template_is_told() {
     assert!(
         statuses
             .iter()
-            .all(|value| value["message_template_id"].to_string() == id && value["message_template_name"] == "news")
+            .all(|value| value["message_template_id"] == number && value["message_template_name"] == "news")
     );
     let quality = told("message_template_quality_update");
     assert_eq!(

@@ -67,217 +67,204 @@ fn what_every_kind_needs_is_told_when_it_is_gone() {
     }
 }
 
-/// A change of one of the kinds: the code, and the field that `error_data.details` names.
+/// A change of one of the kinds: the code, and what `error_data.details` says.
 fn changed(kind: usize, pointer: &str, value: Value) -> (i32, String) {
     let mut interactive = kinds()[kind].clone();
-    match interactive.pointer_mut(pointer) {
-        Some(place) => *place = value,
-        None => {
-            let (parent, key) = pointer.rsplit_once('/').expect("pointer");
-            interactive.pointer_mut(parent).expect("parent")[key] = value;
-        }
+    let (parent, key) = pointer.rsplit_once('/').expect("pointer");
+    match interactive.pointer_mut(parent).expect("parent") {
+        Value::Array(elements) => elements[key.parse::<usize>().expect("index")] = value,
+        object => object[key] = value,
     }
-    let Some(refusal) = refusal(&interactive) else {
-        return (0, String::new());
-    };
-    let details = refusal.details.unwrap_or_default();
-    (refusal.code, details.split(':').next().unwrap_or_default().to_owned())
+    let refusal = refusal(&interactive);
+    refusal.map_or((0, String::new()), |refusal| {
+        (refusal.code, refusal.details.unwrap_or_default())
+    })
+}
+
+/// A field as Meta writes it.
+fn path(pointer: &str) -> String {
+    let steps = pointer.split('/').skip(1).map(|step| match step.parse::<usize>() {
+        Ok(index) => format!("[{index}]"),
+        Err(_) => format!("['{step}']"),
+    });
+    format!("interactive{}", steps.collect::<String>())
+}
+
+fn hold(kind: usize, cases: Vec<(&str, Value, i32)>) {
+    for (pointer, value, expected) in cases {
+        let (code, details) = changed(kind, pointer, value);
+        assert_eq!(code, expected, "{kind} {pointer}: {details}");
+        assert!(
+            code == 0 || details.contains(&path(pointer)),
+            "{kind} {pointer}: {details}"
+        );
+    }
+}
+
+fn text(count: usize) -> Value {
+    json!("a".repeat(count))
+}
+
+fn header_text(count: usize) -> Value {
+    json!({"type": "text", "text": "a".repeat(count)})
+}
+
+fn media(kind: &str) -> Value {
+    json!({"type": kind, kind: {"id": "1"}})
 }
 
 #[test]
-fn limits_are_metas_and_name_the_field() {
-    let rows = |count: usize| -> Value {
-        (0..count)
+fn buttons_are_held_to_their_limits() {
+    let button = |id: &str, title: &str| json!({"type": "reply", "reply": {"id": id, "title": title}});
+    let buttons = |count: usize| -> Value {
+        let one = |index: usize| button(&index.to_string(), &index.to_string());
+        (0..count).map(one).collect()
+    };
+    hold(
+        0,
+        vec![
+            ("/action/buttons", buttons(3), 0),
+            ("/action/buttons", buttons(4), 131_009),
+            ("/action/buttons", json!([button("1", "a"), button("2", "a")]), 131_009),
+            ("/action/buttons", json!([button("1", "a"), button("1", "b")]), 131_009),
+            ("/action/buttons/0/reply/title", text(20), 0),
+            ("/action/buttons/0/reply/title", text(21), 131_009),
+            ("/action/buttons/0/reply/id", text(256), 0),
+            ("/action/buttons/0/reply/id", text(257), 131_009),
+            ("/action/buttons/0/reply/id", json!(" a"), 131_009),
+            ("/body/text", text(1_025), 131_009),
+            ("/footer", json!({"text": "a".repeat(60)}), 0),
+            ("/footer", json!({"text": "a".repeat(61)}), 131_009),
+            ("/header", media("document"), 0),
+            ("/header", media("sticker"), 131_009),
+            ("/header", header_text(60), 0),
+            ("/header", header_text(61), 131_009),
+        ],
+    );
+}
+
+#[test]
+fn lists_are_held_to_their_limits() {
+    let rows = |from: usize, count: usize| -> Value {
+        (from..from + count)
             .map(|index| json!({"id": index.to_string(), "title": "r"}))
             .collect()
     };
-    let buttons = |count: usize| -> Value {
-        let one =
-            |index: usize| json!({"type": "reply", "reply": {"id": format!("{index}"), "title": format!("{index}")}});
-        (0..count).map(one).collect()
-    };
-    let twice = json!([{"type": "reply", "reply": {"id": "1", "title": "a"}},
-        {"type": "reply", "reply": {"id": "2", "title": "a"}}]);
-    let text = |count: usize| json!("a".repeat(count));
-    let media = |kind: &str| json!({"type": kind, kind: {"id": "1"}});
-    for (kind, pointer, value, code, field) in [
-        (0, "/action/buttons", buttons(3), 0, ""),
-        (
-            0,
-            "/action/buttons",
-            buttons(4),
-            131_009,
-            "interactive['action']['buttons']",
-        ),
-        (
-            0,
-            "/action/buttons",
-            twice,
-            131_009,
-            "interactive['action']['buttons'][1]['reply']['title']",
-        ),
-        (0, "/action/buttons/0/reply/title", text(20), 0, ""),
-        (
-            0,
-            "/action/buttons/0/reply/title",
-            text(21),
-            131_009,
-            "interactive['action']['buttons'][0]['reply']['title']",
-        ),
-        (
-            0,
-            "/action/buttons/0/reply/id",
-            text(257),
-            131_009,
-            "interactive['action']['buttons'][0]['reply']['id']",
-        ),
-        (
-            0,
-            "/action/buttons/0/reply/id",
-            json!(" a"),
-            131_009,
-            "interactive['action']['buttons'][0]['reply']['id']",
-        ),
-        (0, "/body/text", text(1_025), 131_009, "interactive['body']['text']"),
-        (
-            0,
-            "/footer",
-            json!({"text": "a".repeat(61)}),
-            131_009,
-            "interactive['footer']['text']",
-        ),
-        (0, "/header", media("document"), 0, ""),
-        (0, "/header", media("sticker"), 131_009, "interactive['header']['type']"),
-        (
-            0,
-            "/header",
-            json!({"type": "text", "text": "a".repeat(61)}),
-            131_009,
-            "interactive['header']['text']",
-        ),
-        (1, "/header", media("image"), 131_009, "interactive['header']['type']"),
-        (1, "/body/text", text(4_096), 0, ""),
-        (1, "/body/text", text(4_097), 131_009, "interactive['body']['text']"),
-        (
-            1,
-            "/action/button",
-            text(21),
-            131_009,
-            "interactive['action']['button']",
-        ),
-        (1, "/action/sections/0/rows", rows(10), 0, ""),
-        (
-            1,
-            "/action/sections/0/rows",
-            rows(11),
-            131_009,
-            "interactive['action']['sections'][0]['rows'][10]",
-        ),
-        (
-            1,
-            "/action/sections",
-            json!({}),
-            100,
-            "Param interactive['action']['sections'] must be an array.",
-        ),
-        (
-            1,
-            "/action/sections",
-            json!([{"rows": rows(1)}, {"rows": rows(1)}]),
-            131_008,
-            "Required parameter is missing",
-        ),
-        (
-            1,
-            "/action/sections/0/rows/0/description",
-            text(73),
-            100,
-            "Param interactive['action']['sections'][0]['rows'][0]['description'] must be at most 72 characters long.",
-        ),
-        (
-            2,
-            "/action/parameters/url",
-            json!("ftp://a"),
-            131_009,
-            "interactive['action']['parameters']['url']",
-        ),
-        (
-            2,
-            "/action/parameters/display_text",
-            text(21),
-            131_009,
-            "interactive['action']['parameters']['display_text']",
-        ),
-        (
-            3,
-            "/header",
-            json!({"type": "text", "text": "a"}),
-            131_009,
-            "interactive['header']",
-        ),
-        (3, "/footer", json!({"text": "a"}), 131_009, "interactive['footer']"),
-        (
-            5,
-            "/action/parameters/flow_cta",
-            json!("Book 📅"),
-            131_009,
-            "interactive['action']['parameters']['flow_cta']",
-        ),
-        (
-            5,
-            "/action/parameters/flow_action",
-            json!("data_exchange"),
-            131_009,
-            "interactive['action']['parameters']['flow_action_payload']",
-        ),
-        (
-            6,
-            "/header",
-            json!({"type": "text", "text": "a"}),
-            131_009,
-            "interactive['header']",
-        ),
-        (7, "/header", Value::Null, 131_008, "Required parameter is missing"),
-        (
-            9,
-            "/action/cards/1/card_index",
-            json!(0),
-            131_009,
-            "interactive['action']['cards'][1]['card_index']",
-        ),
-        (
-            9,
-            "/action/cards/1/body/text",
-            json!("a\nb\nc\nd"),
-            131_009,
-            "interactive['action']['cards'][1]['body']",
-        ),
-        (
-            9,
-            "/action/cards/1/action",
-            kinds()[10]["action"]["cards"][1]["action"].clone(),
-            131_009,
-            "interactive['action']['cards'][1]",
-        ),
-        (
-            9,
-            "/action/cards/0/header",
-            media("document"),
-            131_009,
-            "interactive['action']['cards'][0]['header']",
-        ),
-        (
-            10,
-            "/action/cards/0/action/buttons/0/quick_reply/id",
-            text(21),
-            131_009,
-            "interactive['action']['cards'][0]['action']['buttons'][0]['quick_reply']['id']",
-        ),
-    ] {
-        assert_eq!(
-            changed(kind, pointer, value),
-            (code, field.to_owned()),
-            "{kind} {pointer}"
+    let titled = |title: &str, rows: &Value| json!({"title": title, "rows": rows});
+    hold(
+        1,
+        vec![
+            ("/header", media("image"), 131_009),
+            ("/header", header_text(60), 0),
+            ("/body/text", text(4_096), 0),
+            ("/body/text", text(4_097), 131_009),
+            ("/action/button", text(20), 0),
+            ("/action/button", text(21), 131_009),
+            ("/action/sections/0/rows", rows(0, 10), 0),
+            ("/action/sections/0/rows", rows(0, 11), 131_009),
+            (
+                "/action/sections",
+                json!([titled("A", &rows(0, 5)), titled("B", &rows(5, 5))]),
+                0,
+            ),
+            (
+                "/action/sections",
+                json!([titled("A", &rows(0, 6)), titled("B", &rows(6, 5))]),
+                131_009,
+            ),
+            (
+                "/action/sections",
+                json!([titled("A", &rows(0, 2)), titled("B", &rows(1, 1))]),
+                131_009,
+            ),
+            (
+                "/action/sections",
+                json!([titled("A", &rows(0, 1)), {"rows": rows(1, 1)}]),
+                131_008,
+            ),
+            ("/action/sections", json!({}), 100),
+            ("/action/sections/0/rows/0/title", text(25), 131_009),
+            ("/action/sections/0/rows/0/description", text(73), 100),
+        ],
+    );
+}
+
+#[test]
+fn the_other_kinds_are_held_to_their_limits() {
+    hold(
+        2,
+        vec![
+            ("/action/parameters/url", json!("ftp://a"), 131_009),
+            ("/action/parameters/display_text", text(21), 131_009),
+        ],
+    );
+    for kind in [3, 4] {
+        hold(
+            kind,
+            vec![
+                ("/header", header_text(1), 131_009),
+                ("/footer", json!({"text": "a"}), 131_009),
+                ("/action/name", json!("surprise"), 100),
+            ],
         );
     }
+    hold(
+        5,
+        vec![
+            ("/action/parameters/flow_cta", json!("Book 📅"), 131_009),
+            ("/action/parameters/flow_cta", text(31), 131_009),
+            ("/action/parameters/flow_message_version", json!("2"), 100),
+            ("/action/parameters/flow_id", Value::Null, 131_008),
+        ],
+    );
+    let (code, details) = changed(5, "/action/parameters/flow_action", json!("data_exchange"));
+    assert!(
+        code == 131_009 && details.contains("['flow_action_payload']"),
+        "{code} {details}"
+    );
+    hold(6, vec![("/header", header_text(1), 131_009)]);
+    let items = |count: usize| -> Value { (0..count).map(|_| json!({"product_retailer_id": "p"})).collect() };
+    hold(
+        7,
+        vec![
+            ("/header", Value::Null, 131_008),
+            ("/header", media("image"), 131_009),
+            ("/action/sections/0/product_items", items(30), 0),
+            ("/action/sections/0/product_items", items(31), 131_009),
+        ],
+    );
+}
+
+#[test]
+fn cards_are_held_to_their_limits() {
+    let cards = |count: usize| -> Value {
+        let one = |index: usize| {
+            let mut card = kinds()[9]["action"]["cards"][0].clone();
+            card["card_index"] = json!(index);
+            card
+        };
+        (0..count).map(one).collect()
+    };
+    hold(
+        9,
+        vec![
+            ("/action/cards", cards(10), 0),
+            ("/action/cards", cards(11), 131_009),
+            ("/action/cards", cards(1), 131_009),
+            ("/action/cards/1/card_index", json!(0), 131_009),
+            ("/action/cards/1/body/text", json!("a\nb\nc"), 0),
+            ("/action/cards/1/body/text", json!("a\nb\nc\nd"), 131_009),
+            ("/action/cards/1/body/text", text(161), 131_009),
+            ("/action/cards/0/header", media("video"), 0),
+            ("/action/cards/0/header", media("document"), 131_009),
+            ("/footer", json!({"text": "a"}), 131_009),
+        ],
+    );
+    let quick = kinds()[10]["action"]["cards"][1]["action"].clone();
+    let (code, details) = changed(9, "/action/cards/1/action", quick);
+    assert!(code == 131_009 && details.contains("['cards'][1]"), "{code} {details}");
+    hold(
+        10,
+        vec![("/action/cards/0/action/buttons/0/quick_reply/id", text(21), 131_009)],
+    );
 }
