@@ -63,7 +63,7 @@ pub(super) const HTTPS: &[&str] = &["https://"];
 /// Addresses that a button may open.
 pub(super) const WEB: &[&str] = &["https://", "http://"];
 /// Longest address.
-const LINK: usize = 2_000;
+const LINK: usize = 2_048;
 
 pub(super) const fn required(name: &'static str, rule: Rule) -> Field {
     Field {

@@ -78,7 +78,7 @@ const TEMPLATE: &[Field] = &[
     optional("namespace", Rule::Text(128)),
 ];
 const CURRENCY: &[Field] = &[
-    required("fallback_value", Rule::Text(256)),
+    required("fallback_value", Rule::Text(1_024)),
     required("code", Rule::Text(3)),
     required("amount_1000", Rule::Integer),
 ];
@@ -245,7 +245,7 @@ fn parameter(value: &Value, path: &Path<'_>, checked: &mut Checked) -> Result<Pa
         }
         "date_time" => {
             let fallback = path.key("fallback_value");
-            Rule::Text(256).check(need(object(content, &path)?, &fallback)?, &fallback)?;
+            Rule::Text(1_024).check(need(object(content, &path)?, &fallback)?, &fallback)?;
             Place::Text(content["fallback_value"].as_str().unwrap_or_default().to_owned())
         }
         "image" | "video" | "document" => {
