@@ -1,6 +1,10 @@
 //! Every kind of content against the simulator, whose rules were written from Meta's pages by themselves: it finds no fault in the form of what we write.
 
-#![expect(clippy::expect_used, reason = "what is not as expected fails the test")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "what is not as expected fails the test"
+)]
 #![expect(dead_code, reason = "what several tests share is not used whole by each")]
 
 mod golden;
