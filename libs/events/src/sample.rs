@@ -164,9 +164,17 @@ impl Sampler {
             1 if slips => Source::Link(self.one_of(BAD_LINKS).to_owned()),
             1 => Source::Link(self.address("https", 2_048)),
             _ if slips => Source::MediaId(self.one_of(&["", "12a", "-1"]).to_owned()),
-            _ => Source::MediaId("1".repeat(1 + self.index(64))),
+            _ => Source::MediaId(self.digits(64)),
         };
         Media { source: Some(source) }
+    }
+
+    /// One of Meta's ids.
+    fn digits(&mut self, most: usize) -> String {
+        if self.slips() {
+            return self.one_of(&["", "12a", " "]).to_owned();
+        }
+        "1".repeat(1 + self.index(most))
     }
 
     fn file_name(&mut self) -> String {

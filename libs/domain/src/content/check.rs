@@ -33,6 +33,8 @@ pub struct Drafts<T> {
 
 /// Most violations that are told: an error's details must fit into 8 KiB of trailers, which is all that some clients read.
 const MOST_VIOLATIONS: usize = 32;
+/// Longest of Meta's ids of catalogs and flows; today's have 15 to 17 digits.
+pub(super) const MAX_META_ID: usize = 32;
 /// Most elements of a list that are looked at; no list may have as many.
 const MOST_ELEMENTS: usize = 300;
 
@@ -215,6 +217,14 @@ impl Check {
         Some(Private::from(text))
     }
 
+    /// One of Meta's ids.
+    pub(super) fn digits(&mut self, field: &str, id: String, most: usize) -> Private {
+        if !is_digits(&id, most) {
+            self.note(field, format!("must be 1 to {most} digits"));
+        }
+        Private::from(id)
+    }
+
     /// How many elements a list has.
     pub(super) fn count(&mut self, field: &str, count: usize, bounds: RangeInclusive<usize>) {
         if !bounds.contains(&count) {
@@ -251,6 +261,11 @@ impl Check {
         }
         outer
     }
+}
+
+/// Whether a text is 1 to `most` digits.
+pub(super) fn is_digits(text: &str, most: usize) -> bool {
+    (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether a text is 1 to `most` characters and not only white space. The byte bound comes first: counting characters reads the whole text.

@@ -52,11 +52,8 @@ impl MediaSource {
 
     /// Meta's id of the medium.
     pub fn id(id: String, check: &mut Check) -> Draft<Self> {
-        if is_digits(&id, MAX_MEDIA_ID) {
-            Draft(Some(Self::Id(MediaId(id))))
-        } else {
-            check.refuse("media_id", format!("must be 1 to {MAX_MEDIA_ID} digits"))
-        }
+        let id = check.digits("media_id", id, MAX_MEDIA_ID);
+        Draft(Some(Self::Id(MediaId(id.into()))))
     }
 
     /// No source was given.
@@ -117,11 +114,6 @@ impl MediaId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-/// Whether a text is 1 to `most` digits.
-pub(super) fn is_digits(text: &str, most: usize) -> bool {
-    (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// A web address in the form in which it goes over the wire, without a slash after the host where none was given. `None` if it is none or too long.

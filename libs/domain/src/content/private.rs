@@ -20,6 +20,12 @@ impl From<String> for Private {
     }
 }
 
+impl From<Private> for String {
+    fn from(text: Private) -> Self {
+        text.0
+    }
+}
+
 impl Deref for Private {
     type Target = str;
 

@@ -12,7 +12,7 @@ pub(super) fn contacts(given: proto::ContactsContent, check: &mut Check) -> Draf
     let cards = match (given.contacts.is_empty(), given.vcard.is_empty()) {
         (_, true) => check.each("contacts", given.contacts, card),
         (true, false) => match vcard::parse(&given.vcard) {
-            Ok(cards) => check.each("vcard", cards, |given, check| card(given, check)),
+            Ok(cards) => check.each("vcard", cards, card),
             Err(description) => return check.refuse("vcard", description),
         },
         (false, false) => return check.refuse("", "must have either contacts or vcard"),

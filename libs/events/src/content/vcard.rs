@@ -317,7 +317,7 @@ mod tests {
             whole.replace("FN:A", &format!("NOTE:{}", "x".repeat(MAX_BYTES))),
         ];
         for text in cases {
-            assert!(parse(&text).is_err(), "{:.80}", text);
+            assert!(parse(&text).is_err(), "{text:.80}");
         }
     }
 }

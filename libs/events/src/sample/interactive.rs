@@ -85,7 +85,7 @@ impl Sampler {
             5 => Action::Flow(self.flow()),
             6 => Action::Product(self.product()),
             7 => Action::ProductList(ProductList {
-                catalog_id: self.text(256),
+                catalog_id: self.digits(32),
                 sections: self.product_sections(),
             }),
             8 => Action::Catalog(self.catalog()),
@@ -176,7 +176,7 @@ impl Sampler {
         let navigates = (action != FlowAction::DataExchange) != self.slips();
         let odd = self.slips();
         Flow {
-            flow_id: self.text(64),
+            flow_id: self.digits(32),
             call_to_action: if self.slips() {
                 "Book 👍".to_owned()
             } else {
@@ -192,7 +192,7 @@ impl Sampler {
 
     pub(super) fn product(&mut self) -> Product {
         Product {
-            catalog_id: self.text(256),
+            catalog_id: self.digits(32),
             product_retailer_id: self.text(256),
         }
     }

@@ -60,16 +60,11 @@ fn header(given: &InteractiveContent, action: &Action) -> Option<&'static str> {
     let kind = given.header.as_ref().map(|header| header.kind.as_ref());
     let wrong = match (action, kind) {
         (_, Some(None)) => Some("empty header"),
-        (Action::ReplyButtons(_) | Action::UrlButton(_) | Action::Flow(_) | Action::List(_), None) => None,
-        (Action::ReplyButtons(_) | Action::UrlButton(_) | Action::Flow(_), Some(_)) => None,
-        (Action::List(_) | Action::ProductList(_), Some(Some(Header::Text(_)))) => None,
-        (Action::List(_) | Action::ProductList(_), _) => Some("header must be text"),
+        (Action::List(_), Some(Some(kind))) if !matches!(kind, Header::Text(_)) => Some("header must be text"),
+        (Action::ProductList(_), kind) if !matches!(kind, Some(Some(Header::Text(_)))) => Some("header must be text"),
         (Action::Carousel(_), Some(_)) => Some("carousel with a header"),
-        // The pages show none with these, and forbid none in words.
-        (Action::LocationRequest(_) | Action::ContactRequest(_) | Action::Product(_) | Action::Catalog(_), Some(_)) => {
-            None
-        }
-        (_, None) => None,
+        // The pages show none with requests, products and catalogs, and forbid none in words.
+        _ => None,
     };
     wrong.or(match kind {
         Some(Some(Header::Text(text))) => sized(text, 1, 60, "header text"),

@@ -254,7 +254,7 @@ impl Schemas {
     fn all_of(&self, parts: &[Value], value: &Value, at: At<'_>, faults: &mut Vec<String>) {
         let mut known = BTreeSet::new();
         let mut closed = false;
-        let mut names = vec![at.schema.to_owned()];
+        let mut parents = vec![at.schema.to_owned()];
         for part in parts {
             let name = part["$ref"].as_str().map(|reference| self.target(at, reference));
             let named = name.as_ref().and_then(|name| self.by_name.get(name));
@@ -266,11 +266,11 @@ impl Schemas {
                 object.remove("additionalProperties");
             }
             self.check(&part, value, At { schema, ..at }, faults);
-            names.extend(name);
+            parents.extend(name);
         }
         let keys = value.as_object().into_iter().flat_map(Map::keys).filter(|_| closed);
         for key in keys.filter(|key| !known.contains(*key)) {
-            let fits = names.iter().any(|schema| self.may_have(schema, key));
+            let fits = parents.iter().any(|schema| self.may_have(schema, key));
             if !fits {
                 faults.push(format!("{}: {} has no {key}", at.path, at.schema));
             }

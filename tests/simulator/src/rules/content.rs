@@ -58,7 +58,7 @@ const PHONE: &[Field] = &[
     optional("wa_id", Rule::Digits),
 ];
 const EMAIL: &[Field] = &[optional("email", WORD), optional("type", WORD)];
-const URL: &[Field] = &[optional("url", WORD), optional("type", WORD)];
+const URL: &[Field] = &[optional("url", Rule::Any(2_048)), optional("type", WORD)];
 const ORGANISATION: &[Field] = &[
     optional("company", WORD),
     optional("department", WORD),

@@ -1,5 +1,5 @@
 use super::MAX_TYPE;
-use crate::content::media::is_digits;
+use crate::content::check::is_digits;
 use crate::content::part::part;
 use crate::content::{Check, Draft, Private};
 

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use unicode_properties::emoji::{EmojiStatus, UnicodeEmoji as _};
 
+use crate::content::check::MAX_META_ID;
 use crate::content::part::part;
 use crate::content::{Check, Draft, Json, Private};
 
@@ -31,7 +32,6 @@ pub enum FlowStart {
 
 part!(struct Flow { id, call_to_action, token, start, draft });
 
-const MAX_FLOW_ID: usize = 64;
 const MAX_CALL_TO_ACTION: usize = 30;
 const MAX_TOKEN: usize = 256;
 const MAX_SCREEN: usize = 256;
@@ -50,7 +50,7 @@ impl Flow {
     ) -> Draft<Self> {
         check.expect(!has_emoji(&call_to_action), "call_to_action", "must not contain emoji");
         Draft(Some(Self {
-            id: check.text("flow_id", flow_id, MAX_FLOW_ID),
+            id: check.digits("flow_id", flow_id, MAX_META_ID),
             call_to_action: check.text("call_to_action", call_to_action, MAX_CALL_TO_ACTION),
             token: check.optional_text("flow_token", token, MAX_TOKEN),
             start,

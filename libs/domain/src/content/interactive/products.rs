@@ -1,4 +1,5 @@
 use super::list::check_titles;
+use crate::content::check::MAX_META_ID;
 use crate::content::part::part;
 use crate::content::{Check, Draft, Drafts, Private};
 
@@ -37,7 +38,7 @@ part!(struct Catalog { thumbnail_product_retailer_id });
 const MAX_SECTIONS: usize = 10;
 const MAX_PRODUCTS: usize = 30;
 const MAX_SECTION_TITLE: usize = 24;
-/// Most characters of a catalog's or product's id. Meta states none.
+/// Most characters of a product's id. Meta states none.
 const MAX_ID: usize = 256;
 
 // === impl Product ===
@@ -46,7 +47,7 @@ impl Product {
     /// A product by Meta's id of the catalog and its id there.
     pub fn new(catalog_id: String, product_retailer_id: String, check: &mut Check) -> Draft<Self> {
         Draft(Some(Self {
-            catalog_id: check.text("catalog_id", catalog_id, MAX_ID),
+            catalog_id: check.digits("catalog_id", catalog_id, MAX_META_ID),
             product_retailer_id: check.text("product_retailer_id", product_retailer_id, MAX_ID),
         }))
     }
@@ -67,7 +68,7 @@ impl Product {
 impl ProductList {
     /// Products by Meta's id of the catalog and their ids there.
     pub fn new(catalog_id: String, sections: Drafts<ProductSection>, check: &mut Check) -> Draft<Self> {
-        let catalog_id = check.text("catalog_id", catalog_id, MAX_ID);
+        let catalog_id = check.digits("catalog_id", catalog_id, MAX_META_ID);
         let sections = sections_of_products(sections, check);
         Draft(Some(Self { catalog_id, sections }))
     }
