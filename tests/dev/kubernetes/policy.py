@@ -236,7 +236,8 @@ def references_resolve(objects):
 
 def mounted(spec, wanted):
     volumes = [volume for volume in spec.get("volumes", []) if volume["name"] == wanted]
-    return [item for volume in volumes for source in volume["projected"]["sources"] for item in source["secret"]["items"]]
+    sources = [source for volume in volumes for source in volume.get("projected", {}).get("sources", [])]
+    return [item for source in sources for item in source["secret"]["items"]]
 
 
 def settings(objects, container):
@@ -244,7 +245,7 @@ def settings(objects, container):
     maps = {document["metadata"]["name"]: document["data"] for document in of(objects, "ConfigMap")}
     values = {}
     for source in container.get("envFrom", []):
-        values.update(maps.get(source["configMapRef"]["name"], {}))
+        values.update(maps.get(source.get("configMapRef", {}).get("name"), {}))
     for entry in container.get("env", []):
         values[entry["name"]] = entry.get("value")
     return values

@@ -1,6 +1,7 @@
 //! Every configuration key that the suite's processes get here, in one place.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::sha256::sha256_hex;
@@ -172,6 +173,7 @@ pub(crate) fn of_service(
             more("GRAPH_BASE_URL", graph_base_url);
             more("REDIS_URL", &options.redis_url);
             more("MESSAGING_REDIS_PREFIX", &secrets.redis_prefix);
+            more("MESSAGING_FILES_URL", &files_url(&options.files));
             more(
                 "MESSAGING_ADVERTISE_URL",
                 &format!("http://127.0.0.1:{}", ports.internal),
@@ -184,6 +186,20 @@ pub(crate) fn of_service(
         Service::Tracking => {}
     }
     keys
+}
+
+/// A directory of this machine as the messaging service is told of it: shared, because all replicas run here.
+fn files_url(directory: &Path) -> String {
+    let absolute = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let mut url = "file://".to_owned();
+    for byte in absolute.display().to_string().bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url + "?shared=true"
 }
 
 /// The simulator's configuration.
@@ -245,6 +261,15 @@ mod tests {
             role_url("postgres://u:p@h:1/d?a=b@c", Service::Webhook),
             format!("postgres://{role}@h:1/d?a=b@c")
         );
+    }
+
+    #[test]
+    fn files_are_kept_where_every_replica_finds_them() {
+        assert_eq!(
+            files_url(Path::new("/tmp/a b/files")),
+            "file:///tmp/a%20b/files?shared=true"
+        );
+        assert!(files_url(Path::new("target")).starts_with("file:///"));
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct SuiteOptions {
     pub graph_base_url: Option<String>,
     /// The directory for one log file per process; it is made if need be.
     pub logs: PathBuf,
+    /// The directory where the messaging service keeps files, every replica of it; it makes it.
+    pub files: PathBuf,
     /// The ports of the documentation (7010 and up) where they are all free.
     pub documented_ports: bool,
     /// More settings of the simulator, such as `SIMULATOR_STATUS_DELAYS`.
@@ -67,11 +69,13 @@ pub struct SuiteOptions {
 impl SuiteOptions {
     /// With a simulator and ports of its own.
     pub fn new(database_url: impl Into<String>, redis_url: impl Into<String>, logs: impl Into<PathBuf>) -> Self {
+        let logs = logs.into();
         Self {
             database_url: database_url.into(),
             redis_url: redis_url.into(),
             graph_base_url: None,
-            logs: logs.into(),
+            files: logs.join("files"),
+            logs,
             documented_ports: false,
             simulator: BTreeMap::new(),
         }

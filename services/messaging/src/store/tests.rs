@@ -2,6 +2,7 @@
 
 mod accepting;
 mod evidence;
+mod files;
 mod lifetime;
 mod ownership;
 mod plans;

@@ -1,8 +1,12 @@
 //! Files: taken in, read, listed, given out, deleted.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
+use futures_util::stream;
 use outeract_clock::{SystemClock, SystemRandom};
+use outeract_domain::FileId;
+use outeract_egress::FilePart;
 use outeract_proto::messaging::v1::{File, FileKind, FileMetadata, FileState, GetFileRequest, ListFilesRequest};
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::reason;
@@ -218,4 +222,34 @@ async fn due_later(suite: &Suite) -> i64 {
         .fetch_one(suite.database.admin())
         .await
         .expect("a count")
+}
+
+#[tokio::test]
+async fn what_meta_was_given_of_a_file_is_deleted_there_too() {
+    let suite = Suite::with_numbers(2).await;
+    let instance = suite.start().await;
+    let client = instance.files(&suite.key).await;
+    let file = upload(&client, metadata("image/jpeg"), jpeg(100)).await.expect("uploaded");
+    let id: FileId = file.id.parse().expect("an id");
+    let graph = suite.graph();
+    let mut at_meta = Vec::new();
+    for number in &suite.numbers {
+        let part = FilePart::new("image/jpeg", 100, stream::iter([Ok::<_, Infallible>(jpeg(100).into())]));
+        let phone = number.id.parse().expect("digits");
+        let media = graph.upload_media(&suite.token(), &phone, part).await.expect("given");
+        sqlx::query("INSERT INTO messaging.file_media VALUES ($1, $2, $3, messaging.now_() + interval '30 days')")
+            .bind(id.uuid())
+            .bind(&number.id)
+            .bind(&media)
+            .execute(suite.database.admin())
+            .await
+            .expect("inserted");
+        assert!(graph.media(&suite.token(), &phone, &media).await.is_ok());
+        at_meta.push((phone, media));
+    }
+    delete(&client, &file.id).await.expect("deleted");
+    for (number, media) in at_meta {
+        eventually(SOON, async || graph.media(&suite.token(), &number, &media).await.is_err()).await;
+    }
+    suite.nothing_left().await;
 }

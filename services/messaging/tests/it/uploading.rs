@@ -132,6 +132,18 @@ impl Suite {
         eventually(SOON, async || self.left().await == NOTHING).await;
     }
 
+    /// Meta, called without the service.
+    pub(crate) fn graph(&self) -> outeract_graph::Client {
+        let http = outeract_egress::Client::new(&outeract_egress::Config::default()).expect("a client");
+        outeract_graph::Client::new(http, &format!("http://{}", self.meta_address()), "v25.0")
+    }
+
+    /// The token of the first number.
+    pub(crate) fn token(&self) -> outeract_graph::Token {
+        let secret = outeract_simulator::Config::default().app_secret.into();
+        outeract_graph::Token::with_app_secret(self.numbers[0].token.as_str().into(), &secret)
+    }
+
     /// A key of another application.
     pub(crate) fn foreign_key(&self) -> String {
         let (application, id) = (

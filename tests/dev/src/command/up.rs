@@ -36,6 +36,10 @@ pub(crate) fn up(arguments: &[String]) -> Result<()> {
     let logs = logs()?;
     let mut options = SuiteOptions::new(database_url, &databases.redis_url, &logs);
     options.documented_ports = true;
+    if given {
+        // The database outlasts this run, and so do the files it knows.
+        options.files = logs.with_file_name("files");
+    }
     let mut suite = Suite::new(&databases.instance, options)?;
     println!("making schemas");
     suite.migrate()?;
