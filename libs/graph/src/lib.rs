@@ -5,7 +5,9 @@ mod client;
 mod error;
 pub mod fault;
 pub mod signature;
+pub mod template;
 mod token;
+mod usage;
 pub mod webhook;
 pub mod wire;
 
@@ -13,3 +15,4 @@ pub use account::{PhoneNumber, TokenInfo};
 pub use client::{CallError, Client, Outcome, Reply};
 pub use error::GraphError;
 pub use token::Token;
+pub use usage::Usage;

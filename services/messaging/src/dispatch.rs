@@ -26,7 +26,6 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use self::call::Line;
-use self::credentials::Credentials;
 use self::driver::Driver;
 use self::owner::Owner;
 use self::rate::Rate;
@@ -36,7 +35,7 @@ use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
 
-pub(crate) use self::credentials::NoCredential;
+pub(crate) use self::credentials::{Credential, Credentials, NoCredential};
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
 pub(crate) use self::reader::{BUSY, ReadError, Reader};
 pub(crate) use self::record::{Finding, Note, Noted, Recorder};

@@ -7,6 +7,16 @@ use outeract_proto::messaging::v1::SendError;
 pub(crate) const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
 /// Meta could not be reached.
 pub(crate) const META_UNREACHABLE: &str = "META_UNREACHABLE";
+/// Meta lists no such template.
+pub(crate) const TEMPLATE_NOT_FOUND: &str = "TEMPLATE_NOT_FOUND";
+/// Meta paused the template.
+pub(crate) const TEMPLATE_PAUSED: &str = "TEMPLATE_PAUSED";
+/// Meta disabled the template.
+pub(crate) const TEMPLATE_DISABLED: &str = "TEMPLATE_DISABLED";
+/// Meta rejected the template after it was approved.
+pub(crate) const TEMPLATE_REJECTED: &str = "TEMPLATE_REJECTED";
+/// Meta has yet to decide about the template.
+pub(crate) const TEMPLATE_NOT_APPROVED: &str = "TEMPLATE_NOT_APPROVED";
 
 /// What Meta's answer means.
 pub(crate) fn of_verdict(verdict: &Verdict, meta_code: i32, retryable: bool) -> SendError {
@@ -33,6 +43,8 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
     match reason {
         OUTCOME_UNKNOWN => "The call to Meta had no clear outcome.",
         META_UNREACHABLE => "Meta could not be reached.",
+        TEMPLATE_REJECTED => "Meta rejected the template.",
+        TEMPLATE_NOT_APPROVED => "Meta has not approved the template, or not again.",
         _ => {
             let by_code = meta_code.and_then(|code| {
                 TABLE

@@ -6,13 +6,18 @@ mod batch_send_messages;
 mod cancel_message;
 mod dispatch;
 mod get_message;
+mod get_template;
+mod list_templates;
 mod mark_message_as_read;
 mod push_connections;
 mod reading;
 mod report_ingest;
 mod resolve_unknown;
 mod send_message;
+mod send_template_message;
 mod send_typing_indicator;
+mod sync_templates;
+mod templates;
 mod validate_message;
 
 use std::sync::Arc;
@@ -70,6 +75,8 @@ pub(crate) struct Internal {
     pub waiters: Waiters,
 }
 
+pub(crate) use self::templates::Templates;
+
 /// Most entries of one internal request.
 const MOST_ENTRIES: usize = 1_000;
 
@@ -92,9 +99,9 @@ impl MessagingService for Messaging {
 
     async fn send_template_message(
         &self,
-        _: Request<SendTemplateMessageRequest>,
+        request: Request<SendTemplateMessageRequest>,
     ) -> Reply<SendTemplateMessageResponse> {
-        Err(Fault::internal("not built yet").into())
+        send_template_message::send_template_message(self, request).await
     }
 
     async fn validate_message(&self, request: Request<ValidateMessageRequest>) -> Reply<ValidateMessageResponse> {

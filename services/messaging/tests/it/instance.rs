@@ -5,6 +5,7 @@ use std::time::Duration;
 use outeract_messaging::{Config, Timing};
 use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
+use outeract_proto::messaging::v1::template_service_client::TemplateServiceClient;
 use outeract_rpc::{BoxError, Channel, ServiceCredential};
 use outeract_runtime::config::Env;
 use outeract_runtime::{Addresses, Context, Endpoints, Outcome, Process, Service};
@@ -23,6 +24,9 @@ pub(crate) struct Instance {
 
 /// What an application calls with.
 pub(crate) type Client = MessagingServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
+
+/// What an application asks of templates with.
+pub(crate) type TemplateClient = TemplateServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
 
 /// Presents a key.
 #[derive(Debug, Clone)]
@@ -99,11 +103,20 @@ impl Instance {
     }
 
     pub(crate) async fn client(&self, key: &str) -> Client {
+        let (channel, bearer) = self.connect(key).await;
+        MessagingServiceClient::with_interceptor(channel, bearer)
+    }
+
+    pub(crate) async fn templates(&self, key: &str) -> TemplateClient {
+        let (channel, bearer) = self.connect(key).await;
+        TemplateServiceClient::with_interceptor(channel, bearer)
+    }
+
+    async fn connect(&self, key: &str) -> (tonic::transport::Channel, Bearer) {
         let endpoint =
             tonic::transport::Endpoint::from_shared(format!("http://{}", self.addresses.application)).expect("a URL");
         let channel = endpoint.connect().await.expect("connects");
-        let bearer = Bearer(format!("Bearer {key}").parse().expect("a header"));
-        MessagingServiceClient::with_interceptor(channel, bearer)
+        (channel, Bearer(format!("Bearer {key}").parse().expect("a header")))
     }
 
     /// A client for the internal listener, as `service`.

@@ -14,3 +14,4 @@ mod replicas;
 mod send;
 mod siblings;
 mod suite;
+mod templates;

@@ -35,6 +35,8 @@ pub(crate) struct Suite {
     pub(crate) application: ApplicationId,
     pub(crate) key: String,
     pub(crate) numbers: Vec<Number>,
+    /// The account that the numbers belong to.
+    pub(crate) waba: String,
     /// Another token, for the whole portfolio.
     pub(crate) portfolio_token: String,
     simulator: Handle,
@@ -103,6 +105,7 @@ impl Suite {
             application,
             key,
             numbers,
+            waba: waba.waba_id.clone(),
             portfolio_token: world.token.clone(),
             graph_url: simulator.url(),
             simulator,
@@ -161,7 +164,7 @@ impl Suite {
                 connection_id: number.connection.bytes(),
                 application_id: self.application.bytes(),
                 version: 1,
-                waba_id: "102290129340398".to_owned(),
+                waba_id: self.waba.clone(),
                 phone_number_id: number.id.clone(),
                 state: ConnectionState::Active.into(),
                 paused: false,
