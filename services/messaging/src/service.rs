@@ -179,11 +179,9 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         reader,
         patience: time::Duration::try_from(timing.patience).unwrap_or(time::Duration::MAX),
     };
-    Ok(Endpoints::new(keys)
-        .application(applications(application))
-        .internal(
-            Routes::new(MessagingInternalServiceServer::new(internal)).add_service(AdminServiceServer::new(admin)),
-        ))
+    Ok(Endpoints::new(keys).application(applications(application)).internal(
+        Routes::new(MessagingInternalServiceServer::new(internal)).add_service(AdminServiceServer::new(admin)),
+    ))
 }
 
 /// What applications call.

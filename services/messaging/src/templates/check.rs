@@ -20,7 +20,6 @@ pub(super) const MOST_VIOLATIONS: usize = 32;
 const MAX_HEADER: usize = 60;
 const MAX_BODY: usize = 1_024;
 const MAX_CARD_BODY: usize = 160;
-const MAX_URL: usize = 2_000;
 
 // === impl Definition ===
 
@@ -215,13 +214,8 @@ impl Findings {
             (Button::Url(pattern), ButtonKind::UrlSuffix(_)) if pattern.places().is_empty() => {
                 self.note(&path, "must be absent: the button's address has no place");
             }
-            (Button::Url(pattern), ButtonKind::UrlSuffix(suffix)) => {
-                if pattern.filled([suffix.chars().count()]) > MAX_URL {
-                    let description = format!("must be shorter: the address would have more than {MAX_URL} characters");
-                    self.note(&path, description);
-                }
-            }
-            (Button::QuickReply, ButtonKind::QuickReply(_))
+            (Button::Url(_), ButtonKind::UrlSuffix(_))
+            | (Button::QuickReply, ButtonKind::QuickReply(_))
             | (Button::CopyCode, ButtonKind::CouponCode(_))
             | (Button::Flow, ButtonKind::Flow(_))
             | (Button::Catalog, ButtonKind::Catalog(_))

@@ -1,5 +1,6 @@
 //! Templates: read from Meta, listed, and sent.
 
+mod agree;
 mod read;
 mod send;
 

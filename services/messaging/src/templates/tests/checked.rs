@@ -390,19 +390,6 @@ fn texts_are_measured_with_everything_filled_in() {
     assert_eq!(head(60 - "Our  is on!".len()), [""; 0]);
     assert_eq!(head(61 - "Our  is on!".len()), ["header.text"]);
 
-    let address = |length: usize| {
-        paths(
-            &positional(),
-            TemplateContent {
-                buttons: vec![suffix(1, &"a".repeat(length)), coupon(2)],
-                ..full()
-            },
-        )
-    };
-    let fixed = "https://shop.example/sale?promo=".len();
-    assert_eq!(address(2_000 - fixed), [""; 0]);
-    assert_eq!(address(2_001 - fixed), ["buttons[0].url_suffix"]);
-
     let card = |length: usize| TemplateCard {
         header: header(Header::Image(picture())),
         body: texts(&[&"a".repeat(length)]),

@@ -40,7 +40,7 @@ fn short(number: &Number, name: &str, parameters: &[Short<'_>]) -> SendTemplateM
     }
 }
 
-fn whole(number: &Number, template: TemplateContent) -> SendMessageRequest {
+pub(super) fn whole(number: &Number, template: TemplateContent) -> SendMessageRequest {
     SendMessageRequest {
         content: Some(MessageContent {
             kind: Some(Kind::Template(template)),
@@ -49,30 +49,36 @@ fn whole(number: &Number, template: TemplateContent) -> SendMessageRequest {
     }
 }
 
-fn texts(texts: &[&str]) -> Vec<TemplateParameter> {
-    let parameter = |text: &&str| TemplateParameter {
-        name: String::new(),
-        value: Some(Value::Text((*text).to_owned())),
-    };
-    texts.iter().map(parameter).collect()
+pub(super) fn texts(texts: &[&str]) -> Vec<TemplateParameter> {
+    texts.iter().map(|text| named("", text)).collect()
 }
 
-fn button(index: i32, kind: template_button::Kind) -> TemplateButton {
+pub(super) fn named(name: &str, text: &str) -> TemplateParameter {
+    TemplateParameter {
+        name: name.to_owned(),
+        value: Some(Value::Text(text.to_owned())),
+    }
+}
+
+pub(super) fn button(index: i32, kind: template_button::Kind) -> TemplateButton {
     TemplateButton {
         index,
         kind: Some(kind),
     }
 }
 
-fn spring_offer() -> TemplateContent {
-    let picture = Media {
+pub(super) fn picture() -> Media {
+    Media {
         source: Some(media::Source::Link("https://pictures.example/spring.jpg".to_owned())),
-    };
+    }
+}
+
+pub(super) fn spring_offer() -> TemplateContent {
     TemplateContent {
         name: "spring_offer".to_owned(),
         language_code: "en_US".to_owned(),
         header: Some(TemplateHeader {
-            kind: Some(Header::Image(picture)),
+            kind: Some(Header::Image(picture())),
         }),
         body: texts(&["Ann", "20%"]),
         buttons: vec![
