@@ -46,7 +46,11 @@ fn is_whole(read: &[u8]) -> bool {
     };
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
     let length: usize = length.map_or(0, |length| length.trim().parse().expect("a number"));
-    let body = read.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
+    let body = read
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")
+        .expect("a head")
+        + 4;
     read.len() >= body + length
 }
 
@@ -107,16 +111,28 @@ async fn a_file_that_breaks_off_is_not_taken_for_a_whole_one() {
 
 #[tokio::test]
 async fn a_long_answer_can_be_read_as_it_comes() {
-    let body: &'static str = Box::leak(format!("HTTP/1.1 200 OK\r\ncontent-length: 500000\r\n\r\n{}", "a".repeat(500_000)).into());
+    let body: &'static str = Box::leak(
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: 500000\r\n\r\n{}",
+            "a".repeat(500_000)
+        )
+        .into(),
+    );
     let (url, _server) = once(body).await;
     let client = client();
-    let opened = client.open(client.get(&url, "token").expect("a request")).await.expect("an answer");
+    let opened = client
+        .open(client.get(&url, "token").expect("a request"))
+        .await
+        .expect("an answer");
     assert_eq!(opened.status, 200);
     let lengths = opened.body.map(|chunk| chunk.expect("whole").len());
     assert_eq!(lengths.fold(0, async |sum, length| sum + length).await, 500_000);
 
     let (url, _server) = once("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\ncut off").await;
-    let opened = client.open(client.get(&url, "token").expect("a request")).await.expect("an answer");
+    let opened = client
+        .open(client.get(&url, "token").expect("a request"))
+        .await
+        .expect("an answer");
     let chunks: Vec<_> = opened.body.collect().await;
     assert_eq!(chunks.last(), Some(&Err(SendError::AfterFirstByte(Cause::Broken))));
 }
@@ -125,6 +141,9 @@ async fn a_long_answer_can_be_read_as_it_comes() {
 async fn what_is_to_be_deleted_is_asked_for_by_that_verb() {
     let (url, server) = once("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let client = client();
-    client.send(client.delete(&url, "token").expect("a request")).await.expect("an answer");
+    client
+        .send(client.delete(&url, "token").expect("a request"))
+        .await
+        .expect("an answer");
     assert!(server.await.expect("read").starts_with(b"DELETE /upload HTTP/1.1\r\n"));
 }

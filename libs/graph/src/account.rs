@@ -43,8 +43,8 @@ pub struct PhoneNumber {
 }
 
 #[derive(Deserialize)]
-struct Data<T> {
-    data: T,
+pub(crate) struct Data<T> {
+    pub(crate) data: T,
     #[serde(default)]
     paging: Option<Paging>,
 }
@@ -147,14 +147,11 @@ impl Client {
                 query.push(("after", &after));
             }
             let page: Data<Vec<WireNumber>> = read(&self.get(token, &path, &query).await?)?;
+            let next = page.next();
             for number in page.data {
                 numbers.push(number.try_into()?);
             }
-            let next = page
-                .paging
-                .filter(|paging| paging.next.is_some())
-                .and_then(|paging| paging.cursors);
-            match next.and_then(|cursors| cursors.after) {
+            match next {
                 Some(cursor) if cursor != after => after = cursor,
                 _ => break,
             }
@@ -199,6 +196,14 @@ impl Client {
     }
 }
 
+impl<T> Data<T> {
+    /// What the next page is asked for with; `None`: this is the last.
+    pub(crate) fn next(&self) -> Option<String> {
+        let paging = self.paging.as_ref().filter(|paging| paging.next.is_some())?;
+        paging.cursors.as_ref()?.after.clone()
+    }
+}
+
 impl TryFrom<WireNumber> for PhoneNumber {
     type Error = CallError;
 
@@ -219,7 +224,7 @@ impl TryFrom<WireNumber> for PhoneNumber {
     }
 }
 
-fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, CallError> {
+pub(crate) fn read<T: DeserializeOwned>(reply: &Reply) -> Result<T, CallError> {
     serde_json::from_slice(&reply.body).map_err(|_| CallError::Unintelligible { http_status: 200 })
 }
 

@@ -6,7 +6,7 @@ use outeract_domain::{PhoneNumberId, Wamid};
 use outeract_egress::{Client as Http, SendError};
 use serde::Deserialize;
 
-use crate::{GraphError, Token, wire};
+use crate::{GraphError, Token, Usage, wire};
 
 /// Calls the Graph API: every call once, every call with the app secret's proof.
 #[derive(Debug, Clone)]
@@ -169,6 +169,22 @@ impl Client {
         self.call(request).await
     }
 
+    /// As [`Self::get`], with what Meta says of the calls used up, also when it refuses.
+    pub(crate) async fn get_measured(
+        &self,
+        token: &Token,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> (Result<Reply, CallError>, Usage) {
+        let request = self
+            .http
+            .get(&self.authorised_url(token, path, query), token.access_token());
+        match request {
+            Ok(request) => self.measured(request).await,
+            Err(error) => (Err(error.into()), Usage::default()),
+        }
+    }
+
     /// `POST {path}?{query}` with a JSON body.
     pub async fn post(
         &self,
@@ -184,19 +200,27 @@ impl Client {
     }
 
     pub(crate) async fn call(&self, request: outeract_egress::Request) -> Result<Reply, CallError> {
-        let response = self.http.send(request).await?;
+        self.measured(request).await.0
+    }
+
+    async fn measured(&self, request: outeract_egress::Request) -> (Result<Reply, CallError>, Usage) {
+        let response = match self.http.send(request).await {
+            Ok(response) => response,
+            Err(error) => return (Err(error.into()), Usage::default()),
+        };
+        let usage = Usage::of(&response.headers);
         let http_status = response.status.as_u16();
-        if let Some(error) = GraphError::parse(&response.body, http_status) {
-            return Err(error.into());
-        }
-        if response.status.is_success() {
+        let reply = if let Some(error) = GraphError::parse(&response.body, http_status) {
+            Err(error.into())
+        } else if response.status.is_success() {
             Ok(Reply {
                 body: response.body,
                 headers: response.headers,
             })
         } else {
             Err(CallError::Unintelligible { http_status })
-        }
+        };
+        (reply, usage)
     }
 
     pub(crate) fn authorised_url(&self, token: &Token, path: &str, query: &[(&str, &str)]) -> String {

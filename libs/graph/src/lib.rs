@@ -6,7 +6,9 @@ mod error;
 pub mod fault;
 mod media;
 pub mod signature;
+pub mod template;
 mod token;
+mod usage;
 pub mod webhook;
 pub mod wire;
 
@@ -15,3 +17,4 @@ pub use client::{CallError, Client, Outcome, Reply};
 pub use error::GraphError;
 pub use media::{Download, Medium};
 pub use token::Token;
+pub use usage::Usage;

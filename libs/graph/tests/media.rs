@@ -40,14 +40,18 @@ impl Stage {
         Self {
             client: Client::new(http, &meta.url(), "v25.0"),
             token: Token::with_app_secret(Secret::from(world.token.as_str()), &secret),
-            numbers: numbers.map(|number| number.phone_number_id.parse().expect("digits")).collect(),
+            numbers: numbers
+                .map(|number| number.phone_number_id.parse().expect("digits"))
+                .collect(),
             control,
             _meta: meta,
         }
     }
 
     async fn upload(&self, mime_type: &str, bytes: &'static [u8]) -> Result<String, CallError> {
-        let pieces = bytes.chunks(5).map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
+        let pieces = bytes
+            .chunks(5)
+            .map(|piece| Ok::<_, Infallible>(Bytes::from_static(piece)));
         let file = FilePart::new(mime_type, bytes.len() as u64, stream::iter(pieces));
         self.client.upload_media(&self.token, &self.numbers[0], file).await
     }
@@ -68,7 +72,11 @@ async fn a_medium_is_given_fetched_and_deleted() {
     let medium = client.media(token, number, &id).await.expect("told");
     assert_eq!(
         (medium.mime_type.as_str(), medium.file_size, medium.sha256.as_str()),
-        ("image/jpeg", JPEG.len() as u64, hex::encode(Sha256::digest(JPEG)).as_str())
+        (
+            "image/jpeg",
+            JPEG.len() as u64,
+            hex::encode(Sha256::digest(JPEG)).as_str()
+        )
     );
     assert!(!format!("{medium:?}").contains("http"));
     let download = client.download(token, &medium.url).await.expect("opened");
@@ -76,12 +84,21 @@ async fn a_medium_is_given_fetched_and_deleted() {
     let bytes: Vec<Bytes> = download.body.try_collect().await.expect("whole");
     assert_eq!(bytes.concat(), JPEG);
 
-    let other = client.media(token, &stage.numbers[1], &id).await.expect_err("the first number's");
+    let other = client
+        .media(token, &stage.numbers[1], &id)
+        .await
+        .expect_err("the first number's");
     assert_eq!(code(&other), 100);
-    let other = client.delete_media(token, &stage.numbers[1], &id).await.expect_err("the first number's");
+    let other = client
+        .delete_media(token, &stage.numbers[1], &id)
+        .await
+        .expect_err("the first number's");
     assert_eq!(code(&other), 100);
     client.delete_media(token, number, &id).await.expect("deleted");
-    assert_eq!(code(&client.delete_media(token, number, &id).await.expect_err("gone")), 100);
+    assert_eq!(
+        code(&client.delete_media(token, number, &id).await.expect_err("gone")),
+        100
+    );
     assert!(client.media(token, number, &id).await.is_err());
     assert!(client.download(token, &medium.url).await.is_err());
 }
@@ -92,7 +109,11 @@ async fn an_address_ends_after_five_minutes_and_another_host_gets_no_token() {
     let (client, token, number) = (&stage.client, &stage.token, &stage.numbers[0]);
     let id = stage.upload("image/jpeg", JPEG).await.expect("uploaded");
     let medium = client.media(token, number, &id).await.expect("told");
-    stage.control.advance(std::time::Duration::from_secs(301)).await.expect("advanced");
+    stage
+        .control
+        .advance(std::time::Duration::from_secs(301))
+        .await
+        .expect("advanced");
     let late = client.download(token, &medium.url).await.expect_err("too late");
     assert!(!matches!(late, CallError::Foreign), "{late:?}");
     for foreign in ["http://127.0.0.1:1/x", "https://example.com/x", "nonsense"] {
@@ -108,6 +129,17 @@ async fn an_address_ends_after_five_minutes_and_another_host_gets_no_token() {
 #[tokio::test]
 async fn what_meta_does_not_take_is_refused_with_its_code() {
     let stage = Stage::new().await;
-    assert_eq!(code(&stage.upload("application/octet-stream", JPEG).await.expect_err("no type")), 100);
-    assert_eq!(code(&stage.upload("image/png", JPEG).await.expect_err("no PNG")), 131_053);
+    assert_eq!(
+        code(
+            &stage
+                .upload("application/octet-stream", JPEG)
+                .await
+                .expect_err("no type")
+        ),
+        100
+    );
+    assert_eq!(
+        code(&stage.upload("image/png", JPEG).await.expect_err("no PNG")),
+        131_053
+    );
 }

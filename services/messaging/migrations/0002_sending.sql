@@ -56,26 +56,40 @@ CREATE TABLE messaging.template (
     language text COLLATE "C" NOT NULL,
     meta_id text COLLATE "C" NOT NULL,
     status smallint NOT NULL,
-    meta_status text NOT NULL,
     category smallint NOT NULL,
+    -- Its places have names.
+    named boolean NOT NULL,
+    -- The last whole reading did not find it. What the next does not find either is gone: a list that changes while it is read can skip one.
+    missed boolean NOT NULL DEFAULT false,
+    meta_status text NOT NULL,
     quality text NOT NULL,
     reason text NOT NULL,
-    named boolean NOT NULL,
     components bytea NOT NULL,
-    -- Grows with every change of the row: caches compare it.
-    version bigint NOT NULL,
+    -- When a reading last changed it, and when a webhook or a refusal last did: a list that Meta was asked for before then knows less.
     synced_at timestamptz NOT NULL,
+    heard_at timestamptz,
     PRIMARY KEY (waba_id, name, language)
 );
 
 -- One row per account whose templates are read.
 CREATE TABLE messaging.template_sync (
     waba_id text COLLATE "C" PRIMARY KEY,
+    -- The last whole reading. NULL: there was none yet.
     synced_at timestamptz,
-    -- Not before then: the next reading.
+    -- The next reading; infinity: none while no connection of the account is active.
     due_at timestamptz NOT NULL,
+    -- Before then Meta is not asked, whoever wants it: a minute after each beginning, longer when Meta says so.
+    not_before timestamptz NOT NULL DEFAULT '-infinity',
+    -- Who reads now, until when at most, and since when.
+    lease uuid,
+    lease_until timestamptz NOT NULL DEFAULT '-infinity',
+    started_at timestamptz NOT NULL DEFAULT '-infinity',
+    -- When a reading was last asked for: what came after the beginning of one wants another.
+    wanted_at timestamptz NOT NULL DEFAULT '-infinity',
+    -- When one of the account's templates last changed: what other processes follow.
+    changed_at timestamptz NOT NULL DEFAULT '-infinity',
     failures integer NOT NULL DEFAULT 0
-);
+) WITH (fillfactor = 50);
 
 -- === Limits of Meta's portfolios ===
 

@@ -36,8 +36,7 @@ use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
 
-pub(crate) use self::credentials::NoCredential;
-pub(crate) use self::credentials::{Credential, Credentials};
+pub(crate) use self::credentials::{Credential, Credentials, NoCredential};
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
 pub(crate) use self::reader::{BUSY, ReadError, Reader};
 pub(crate) use self::record::{Finding, Note, Noted, Recorder};

@@ -21,6 +21,7 @@ mod seldom;
 mod service;
 mod status;
 mod store;
+mod templates;
 mod upkeep;
 mod vault;
 mod waiters;

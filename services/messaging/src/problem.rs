@@ -9,6 +9,16 @@ pub(crate) const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
 pub(crate) const META_UNREACHABLE: &str = "META_UNREACHABLE";
 /// A file of the message is gone.
 pub(crate) const FILE_GONE: &str = "FILE_GONE";
+/// Meta lists no such template.
+pub(crate) const TEMPLATE_NOT_FOUND: &str = "TEMPLATE_NOT_FOUND";
+/// Meta paused the template.
+pub(crate) const TEMPLATE_PAUSED: &str = "TEMPLATE_PAUSED";
+/// Meta disabled the template.
+pub(crate) const TEMPLATE_DISABLED: &str = "TEMPLATE_DISABLED";
+/// Meta rejected the template after it was approved.
+pub(crate) const TEMPLATE_REJECTED: &str = "TEMPLATE_REJECTED";
+/// Meta has yet to decide about the template.
+pub(crate) const TEMPLATE_NOT_APPROVED: &str = "TEMPLATE_NOT_APPROVED";
 
 /// What Meta's answer means.
 pub(crate) fn of_verdict(verdict: &Verdict, meta_code: i32, retryable: bool) -> SendError {
@@ -36,6 +46,8 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
         OUTCOME_UNKNOWN => "The call to Meta had no clear outcome.",
         META_UNREACHABLE => "Meta could not be reached.",
         FILE_GONE => "A file of the message was deleted before it was sent.",
+        TEMPLATE_REJECTED => "Meta rejected the template.",
+        TEMPLATE_NOT_APPROVED => "Meta has not approved the template, or not again.",
         _ => {
             let by_code = meta_code.and_then(|code| {
                 TABLE

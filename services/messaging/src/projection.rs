@@ -5,7 +5,7 @@
 mod holds;
 mod keep;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use outeract_domain::{ApplicationId, ConnectionId, PhoneNumberId};
@@ -145,6 +145,25 @@ impl Projection {
             .keys()
             .filter_map(|number| known.of_number(number).cloned())
             .collect()
+    }
+
+    /// The active connections of the account, the youngest first.
+    pub(crate) fn of_account(&self, waba: &str) -> Vec<Arc<Connection>> {
+        let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+        let of_account = known.by_id.values().filter(|connection| connection.waba == waba);
+        let mut active: Vec<_> = of_account
+            .filter(|connection| connection.is_active())
+            .cloned()
+            .collect();
+        active.sort_unstable_by_key(|connection| std::cmp::Reverse(connection.id));
+        active
+    }
+
+    /// The accounts that have an active connection.
+    pub(crate) fn accounts(&self) -> HashSet<String> {
+        let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+        let active = known.by_id.values().filter(|connection| connection.is_active());
+        active.map(|connection| connection.waba.clone()).collect()
     }
 
     /// Follows changes.

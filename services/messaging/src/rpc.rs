@@ -10,14 +10,19 @@ mod download_file;
 mod file_service;
 mod get_file;
 mod get_message;
+mod get_template;
 mod list_files;
+mod list_templates;
 mod mark_message_as_read;
 mod push_connections;
 mod reading;
 mod report_ingest;
 mod resolve_unknown;
 mod send_message;
+mod send_template_message;
 mod send_typing_indicator;
+mod sync_templates;
+mod templates;
 mod upload_file;
 mod validate_message;
 
@@ -77,6 +82,8 @@ pub(crate) struct Internal {
     pub waiters: Waiters,
 }
 
+pub(crate) use self::templates::Templates;
+
 /// Most entries of one internal request.
 const MOST_ENTRIES: usize = 1_000;
 
@@ -99,9 +106,9 @@ impl MessagingService for Messaging {
 
     async fn send_template_message(
         &self,
-        _: Request<SendTemplateMessageRequest>,
+        request: Request<SendTemplateMessageRequest>,
     ) -> Reply<SendTemplateMessageResponse> {
-        Err(Fault::internal("not built yet").into())
+        send_template_message::send_template_message(self, request).await
     }
 
     async fn validate_message(&self, request: Request<ValidateMessageRequest>) -> Reply<ValidateMessageResponse> {

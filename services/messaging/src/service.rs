@@ -10,6 +10,7 @@ use outeract_proto::messaging::admin::v1::admin_service_server::AdminServiceServ
 use outeract_proto::messaging::internal::v1::messaging_internal_service_server::MessagingInternalServiceServer;
 use outeract_proto::messaging::v1::file_service_server::FileServiceServer;
 use outeract_proto::messaging::v1::messaging_service_server::MessagingServiceServer;
+use outeract_proto::messaging::v1::template_service_server::TemplateServiceServer;
 use outeract_rpc::{BoxError, RemoteKeys};
 use outeract_runtime::{Context, Endpoints, OnExit, Service};
 use sqlx::migrate::Migrator;
@@ -27,6 +28,7 @@ use crate::ids::MessageIds;
 use crate::projection::{self, Keeper, Projection};
 use crate::receipts::Receipts;
 use crate::rpc;
+use crate::templates;
 use crate::upkeep;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
@@ -35,6 +37,11 @@ use crate::waiters::Waiters;
 #[derive(Debug)]
 pub struct Messaging;
 
+/// Most bytes of an answer to a message, and of one about an account.
+const SEND_ANSWER: usize = 64 * 1024;
+const MANAGEMENT_ANSWER: usize = 8 * 1024 * 1024;
+/// Connections that are kept for calls about accounts: there are few at a time.
+const MANAGEMENT_IDLE: usize = 4;
 /// Callers that wait for Meta's answer at a time.
 const WAITERS: usize = 4_096;
 /// For a call that carries a whole file to Meta.
@@ -67,12 +74,7 @@ pub fn migrator() -> &'static Migrator {
 pub async fn build(context: Context, config: Config, timing: Timing) -> Result<Endpoints, BoxError> {
     let connection = context.channel(&config.connection_url)?;
     let tracking = context.channel(&config.tracking_url)?;
-    let http = egress::Client::new(&egress::Config {
-        total_timeout: timing.call_budget,
-        idle_connections: config.calls_in_flight,
-        ..egress::Config::default()
-    })?;
-    let graph = Client::new(http, &config.graph_base_url, &config.graph_api_version);
+    let graph = graph(&config, timing, SEND_ANSWER, config.calls_in_flight)?;
     let buckets = Buckets::connect(&BucketsConfig {
         url: config.redis_url.clone(),
         prefix: config.redis_prefix.clone(),
@@ -86,6 +88,16 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     let contacts = Contacts::new(Arc::clone(&context.clock), Arc::clone(&context.random));
     let forwarder = Forwarder::start(&context, tracking.clone());
     let keys = context.authenticator(RemoteKeys::new(connection.clone()));
+    let templates = templates::start(
+        &context,
+        templates::Needs {
+            projection: projection.clone(),
+            connection: connection.clone(),
+            graph: self::graph(&config, timing, MANAGEMENT_ANSWER, MANAGEMENT_IDLE)?,
+            buckets: buckets.clone(),
+            timing,
+        },
+    );
 
     let credentials = Credentials::new(connection);
     let needs = files::Needs {
@@ -174,6 +186,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         vault: vault.clone(),
         ids: Arc::new(ids),
         projection: projection.clone(),
+        templates,
         files: files.clone(),
     };
     let files = rpc::Files {
@@ -194,13 +207,33 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         patience: time::Duration::try_from(timing.patience).unwrap_or(time::Duration::MAX),
     };
     Ok(Endpoints::new(keys)
-        .application(
-            Routes::new(MessagingServiceServer::new(application))
-                .add_service(FileServiceServer::new(files).max_decoding_message_size(UPLOAD_MESSAGE)),
-        )
+        .application(applications(application, files))
         .internal(
             Routes::new(MessagingInternalServiceServer::new(internal)).add_service(AdminServiceServer::new(admin)),
         ))
+}
+
+/// What applications call.
+fn applications(messaging: rpc::Messaging, files: rpc::Files) -> Routes {
+    let templates = rpc::Templates {
+        context: messaging.context.clone(),
+        projection: messaging.preparer.projection.clone(),
+        room: messaging.preparer.templates.clone(),
+    };
+    Routes::new(MessagingServiceServer::new(messaging))
+        .add_service(TemplateServiceServer::new(templates))
+        .add_service(FileServiceServer::new(files).max_decoding_message_size(UPLOAD_MESSAGE))
+}
+
+/// Calls Meta, takes answers of so many bytes, and keeps so many connections.
+fn graph(config: &Config, timing: Timing, answer: usize, idle: usize) -> Result<Client, egress::Invalid> {
+    let http = egress::Client::new(&egress::Config {
+        total_timeout: timing.call_budget,
+        response_limit: answer,
+        idle_connections: idle,
+        ..egress::Config::default()
+    })?;
+    Ok(Client::new(http, &config.graph_base_url, &config.graph_api_version))
 }
 
 fn media_client(config: &Config) -> Result<Client, BoxError> {

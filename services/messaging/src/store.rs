@@ -20,6 +20,8 @@ pub(crate) mod resolve;
 mod run;
 pub(crate) mod sandbox;
 pub(crate) mod settle;
+pub(crate) mod template;
+pub(crate) mod template_sync;
 pub(crate) mod upkeep;
 pub(crate) mod waiting;
 pub(crate) mod withdraw;

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use crate::store::{DbError, apply, file, outbox, queue, upkeep};
+use crate::store::{DbError, apply, file, outbox, queue, template_sync, upkeep};
 
 const PARTITIONS: Duration = Duration::from_hours(1);
 const MEASURES: Duration = Duration::from_secs(15);
@@ -76,6 +76,8 @@ async fn measure(db: &PgPool, worker: Uuid) -> Result<(), DbError> {
     let (rows, age) = outbox::backlog(&mut conn).await?;
     metrics::gauge!("messaging_outbox_rows").set(rows as f64);
     metrics::gauge!("messaging_outbox_age_seconds").set(age);
+    let failing = template_sync::failing(&mut conn).await?;
+    metrics::gauge!("messaging_template_accounts_failing").set(failing as f64);
     let depth = queue::depth(&mut conn).await?;
     for (state, name) in [
         (Submission::Queued, "queued"),

@@ -13,6 +13,7 @@ use super::{Order, Part, Terms, carried};
 use crate::files::{File, Files, State};
 use crate::ids::{self, MessageIds};
 use crate::projection::{Connection, Projection};
+use crate::templates::{Definition, Templates};
 use crate::vault::{Hash, Letter, Vault};
 
 /// Makes orders. Cheap to clone.
@@ -22,6 +23,7 @@ pub(crate) struct Preparer {
     pub ids: Arc<MessageIds>,
     pub projection: Projection,
     pub files: Files,
+    pub templates: Templates,
 }
 
 /// What tells a request from others: the hash of its idempotency key, and of what it asks.
@@ -49,12 +51,16 @@ impl Preparer {
             .await
             .map_err(|fault| vec![fault])?;
         let contents = self.contents(application, &draft).await?;
+        let template = self.template(&connection, &draft, &contents).await?;
+        let by_content = template
+            .as_ref()
+            .map_or(Priority::Normal, |template| template.priority());
         let terms = Terms {
             on_unknown: draft.on_unknown,
-            priority: draft.priority.unwrap_or(Priority::Normal),
+            priority: draft.priority.unwrap_or(by_content),
             send_at: draft.send_at,
             expires_at: draft.expires_at,
-            lifetime: LIFETIME,
+            lifetime: template.and_then(|template| template.lifetime()).unwrap_or(LIFETIME),
         };
         let id = self.ids.next();
         let letters = contents.into_iter().enumerate().map(|(number, content)| Letter {
@@ -143,5 +149,23 @@ impl Preparer {
             }
         }
         if faults.is_empty() { Ok(found) } else { Err(faults) }
+    }
+
+    /// The definition of the template that is to be sent, if it is one; and whether it, and one that may go in the message's place, can be sent.
+    async fn template(
+        &self,
+        connection: &Connection,
+        draft: &Draft,
+        contents: &[Content],
+    ) -> Result<Option<Arc<Definition>>, Vec<Fault>> {
+        let mut faults = Vec::new();
+        let mut admit = async |content: Option<&Content>, path| {
+            let template = content?.template()?;
+            let admitted = self.templates.admit(&connection.waba, template, path).await;
+            admitted.map_err(|fault| faults.push(fault)).ok()
+        };
+        let template = admit(contents.first(), "content.template").await;
+        admit(draft.fallback.as_ref(), "fallback_template").await;
+        if faults.is_empty() { Ok(template) } else { Err(faults) }
     }
 }

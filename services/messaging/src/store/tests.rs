@@ -9,6 +9,7 @@ mod plans;
 mod receipts;
 mod recording;
 mod settling;
+mod templates;
 mod waiting;
 
 use outeract_testkit::TestDatabase;

@@ -229,7 +229,9 @@ async fn what_meta_was_given_of_a_file_is_deleted_there_too() {
     let suite = Suite::with_numbers(2).await;
     let instance = suite.start().await;
     let client = instance.files(&suite.key).await;
-    let file = upload(&client, metadata("image/jpeg"), jpeg(100)).await.expect("uploaded");
+    let file = upload(&client, metadata("image/jpeg"), jpeg(100))
+        .await
+        .expect("uploaded");
     let id: FileId = file.id.parse().expect("an id");
     let graph = suite.graph();
     let mut at_meta = Vec::new();
@@ -249,7 +251,10 @@ async fn what_meta_was_given_of_a_file_is_deleted_there_too() {
     }
     delete(&client, &file.id).await.expect("deleted");
     for (number, media) in at_meta {
-        eventually(SOON, async || graph.media(&suite.token(), &number, &media).await.is_err()).await;
+        eventually(SOON, async || {
+            graph.media(&suite.token(), &number, &media).await.is_err()
+        })
+        .await;
     }
     suite.nothing_left().await;
 }

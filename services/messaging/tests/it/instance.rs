@@ -6,6 +6,7 @@ use outeract_messaging::{Config, Timing};
 use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
 use outeract_proto::messaging::v1::file_service_client::FileServiceClient;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
+use outeract_proto::messaging::v1::template_service_client::TemplateServiceClient;
 use outeract_rpc::{BoxError, Channel, ServiceCredential};
 use outeract_runtime::config::Env;
 use outeract_runtime::{Addresses, Context, Endpoints, Outcome, Process, Service};
@@ -27,6 +28,8 @@ pub(crate) type Client = MessagingServiceClient<InterceptedService<tonic::transp
 
 /// What an application calls with for its files.
 pub(crate) type FileClient = FileServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
+/// What an application asks of templates with.
+pub(crate) type TemplateClient = TemplateServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
 
 /// Presents a key.
 #[derive(Debug, Clone)]
@@ -110,6 +113,10 @@ impl Instance {
 
     pub(crate) async fn files(&self, key: &str) -> FileClient {
         FileServiceClient::with_interceptor(self.channel().await, bearer(key))
+    }
+
+    pub(crate) async fn templates(&self, key: &str) -> TemplateClient {
+        TemplateServiceClient::with_interceptor(self.channel().await, bearer(key))
     }
 
     async fn channel(&self) -> tonic::transport::Channel {

@@ -16,4 +16,5 @@ mod replicas;
 mod send;
 mod siblings;
 mod suite;
+mod templates;
 mod uploading;

@@ -36,6 +36,8 @@ pub(crate) struct Suite {
     pub(crate) application: ApplicationId,
     pub(crate) key: String,
     pub(crate) numbers: Vec<Number>,
+    /// The account that the numbers belong to.
+    pub(crate) waba: String,
     /// Another token, for the whole portfolio.
     pub(crate) portfolio_token: String,
     /// Where the bytes of files are.
@@ -108,6 +110,7 @@ impl Suite {
             application,
             key,
             numbers,
+            waba: waba.waba_id.clone(),
             portfolio_token: world.token.clone(),
             directory: tempfile::tempdir().expect("a directory"),
             quota: 1 << 30,
@@ -168,7 +171,7 @@ impl Suite {
                 connection_id: number.connection.bytes(),
                 application_id: self.application.bytes(),
                 version: 1,
-                waba_id: "102290129340398".to_owned(),
+                waba_id: self.waba.clone(),
                 phone_number_id: number.id.clone(),
                 state: ConnectionState::Active.into(),
                 paused: false,

@@ -39,20 +39,29 @@ impl World {
 #[tokio::test]
 async fn room_is_taken_to_the_byte_and_given_back_by_what_a_file_does_not_need() {
     let world = World::new().await;
-    assert!(!world.upload(APPLICATION, "a/0", QUOTA + 1).await, "not even as the first");
+    assert!(
+        !world.upload(APPLICATION, "a/0", QUOTA + 1).await,
+        "not even as the first"
+    );
     assert!(world.upload(APPLICATION, "a/1", 400).await);
     assert!(world.upload(APPLICATION, "a/2", 600).await);
     assert!(!world.upload(APPLICATION, "a/3", 1).await);
     assert!(world.upload(OTHER, "b/1", QUOTA).await);
     let conn = &mut *world.conn().await;
-    assert_eq!(file::grow(conn, "a/1", 1, QUOTA).await.expect("no error"), Grown::NoRoom);
+    assert_eq!(
+        file::grow(conn, "a/1", 1, QUOTA).await.expect("no error"),
+        Grown::NoRoom
+    );
     let file = new_file("a/2");
     assert!(file::finish(conn, &file).await.expect("no error").is_some());
     assert_eq!(world.room(APPLICATION).await, 470);
     assert_eq!(file::grow(conn, "a/1", 530, QUOTA).await.expect("no error"), Grown::Yes);
     assert_eq!(world.room(APPLICATION).await, QUOTA);
     assert!(file::finish(conn, &file).await.expect("no error").is_none(), "once");
-    let (object, media) = file::delete(conn, APPLICATION, file.id).await.expect("no error").expect("there");
+    let (object, media) = file::delete(conn, APPLICATION, file.id)
+        .await
+        .expect("no error")
+        .expect("there");
     assert_eq!((object.as_str(), media.len()), ("a/2", 0));
     assert_eq!(world.room(APPLICATION).await, 930);
 }
@@ -65,11 +74,16 @@ async fn an_upload_that_was_given_up_cannot_end_well() {
     assert!(file::note_upload(conn, "a/1", "upload").await.expect("no error"));
     file::forget(conn, "a/1").await.expect("no error");
     assert_eq!(world.room(APPLICATION).await, 100, "what is under way is not forgotten");
-    let taken = file::discard(conn, &["a/1", "a/unknown"], 300.0).await.expect("no error");
+    let taken = file::discard(conn, &["a/1", "a/unknown"], 300.0)
+        .await
+        .expect("no error");
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].upload.as_deref(), Some("upload"));
     assert_eq!(world.room(APPLICATION).await, 0);
-    assert_eq!(file::grow(conn, "a/1", 1, QUOTA).await.expect("no error"), Grown::GivenUp);
+    assert_eq!(
+        file::grow(conn, "a/1", 1, QUOTA).await.expect("no error"),
+        Grown::GivenUp
+    );
     assert!(!file::note_upload(conn, "a/1", "other").await.expect("no error"));
     assert!(file::finish(conn, &new_file("a/1")).await.expect("no error").is_none());
     // Given up twice, its room is given back once.
