@@ -144,21 +144,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         OnExit::StopProcess,
         forward::sweep(sweeper, timing, context.stop.clone()),
     );
-    context.tasks.spawn(
-        "projection",
-        OnExit::StopProcess,
-        projection::keep(Arc::clone(&keeper), timing, context.stop.clone()),
-    );
-    context.tasks.spawn(
-        "projection.holds",
-        OnExit::StopProcess,
-        projection::keep_holds(projection.clone(), timing, context.stop.clone()),
-    );
-    context.tasks.spawn(
-        "upkeep",
-        OnExit::StopProcess,
-        upkeep::keep_house(context.db.clone(), worker, context.stop.clone()),
-    );
+    look_after(&context, &keeper, &projection, timing, worker);
 
     let applier = Applier {
         db: context.db.clone(),
@@ -243,6 +229,25 @@ fn media_client(config: &Config) -> Result<Client, BoxError> {
         ..egress::Config::default()
     })?;
     Ok(Client::new(http, &config.graph_base_url, &config.graph_api_version))
+}
+
+/// What is done now and then, whatever else happens.
+fn look_after(context: &Context, keeper: &Arc<Keeper>, projection: &Projection, timing: Timing, worker: Uuid) {
+    context.tasks.spawn(
+        "projection",
+        OnExit::StopProcess,
+        projection::keep(Arc::clone(keeper), timing, context.stop.clone()),
+    );
+    context.tasks.spawn(
+        "projection.holds",
+        OnExit::StopProcess,
+        projection::keep_holds(projection.clone(), timing, context.stop.clone()),
+    );
+    context.tasks.spawn(
+        "upkeep",
+        OnExit::StopProcess,
+        upkeep::keep_house(context.db.clone(), worker, context.stop.clone()),
+    );
 }
 
 fn worker_id(context: &Context) -> Uuid {

@@ -1,7 +1,7 @@
 use outeract_domain::{ApplicationId, KeyId};
 use outeract_postgres::run_tx;
 use outeract_proto::connection::v1::{
-    AutoMarkRead, UpdateApplicationSettingsRequest, UpdateApplicationSettingsResponse,
+    ApplicationSettings, AutoMarkRead, UpdateApplicationSettingsRequest, UpdateApplicationSettingsResponse,
 };
 use outeract_rpc::{Fault, Reply, caller};
 use serde_json::json;
@@ -36,7 +36,7 @@ pub(super) async fn update_application_settings(
     let change = Change {
         application: caller.id,
         actor: caller.key,
-        auto_mark_read: check(&request.into_inner())?,
+        auto_mark_read: check(request.into_inner().settings)?,
     };
     let own = desk.clone();
     let (application, rows) = run_tx(&desk.db, "application.settings", async move |tx| {
@@ -52,10 +52,8 @@ pub(super) async fn update_application_settings(
     }))
 }
 
-fn check(request: &UpdateApplicationSettingsRequest) -> Result<AutoMarkRead, Fault> {
-    let Some(settings) = &request.settings else {
-        return Err(Fault::invalid("settings", "must name at least one setting to change"));
-    };
+fn check(settings: Option<ApplicationSettings>) -> Result<AutoMarkRead, Fault> {
+    let settings = settings.unwrap_or_default();
     match AutoMarkRead::try_from(settings.auto_mark_read) {
         Ok(AutoMarkRead::Unspecified) => Err(Fault::invalid("settings", "must name at least one setting to change")),
         Ok(value) => Ok(value),

@@ -11,5 +11,6 @@ mod keys;
 mod outbox;
 mod races;
 mod refusals;
+mod settings;
 mod sibling;
 mod suite;

@@ -88,6 +88,9 @@ enum Verdict {
 
 fn verdict(row: &Message, checked: Checked) -> Result<Verdict, Fault> {
     let state = Submission::try_from(row.state).map_err(Fault::data_loss)?;
+    if checked.attempt > row.attempt {
+        return Err(Fault::invalid("attempt", "must be an attempt that was begun"));
+    }
     let seen = row.attempt == checked.attempt;
     match state {
         Submission::Unknown if seen => Ok(Verdict::Open),

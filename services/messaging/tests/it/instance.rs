@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use outeract_messaging::{Config, Timing};
+use outeract_proto::messaging::admin::v1::admin_service_client::AdminServiceClient;
 use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
 use outeract_proto::messaging::v1::file_service_client::FileServiceClient;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
@@ -30,6 +31,9 @@ pub(crate) type Client = MessagingServiceClient<InterceptedService<tonic::transp
 pub(crate) type FileClient = FileServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
 /// What an application asks of templates with.
 pub(crate) type TemplateClient = TemplateServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
+
+/// What an operator calls with.
+pub(crate) type Admin = AdminServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
 
 /// Presents a key.
 #[derive(Debug, Clone)]
@@ -123,6 +127,14 @@ impl Instance {
         let endpoint =
             tonic::transport::Endpoint::from_shared(format!("http://{}", self.addresses.application)).expect("a URL");
         endpoint.connect().await.expect("connects")
+    }
+
+    /// What an operator calls with.
+    pub(crate) async fn admin(&self, key: &str) -> Admin {
+        let endpoint =
+            tonic::transport::Endpoint::from_shared(format!("http://{}", self.addresses.internal)).expect("a URL");
+        let channel = endpoint.connect().await.expect("connects");
+        AdminServiceClient::with_interceptor(channel, bearer(key))
     }
 
     /// A client for the internal listener, as `service`.

@@ -1,6 +1,6 @@
 //! The connection and tracking services, as far as messaging needs them: real gRPC servers that answer from memory.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,6 +26,8 @@ use uuid::Uuid;
 pub(crate) struct State {
     /// Applications by key.
     pub(crate) keys: Mutex<HashMap<Uuid, Uuid>>,
+    /// Keys of operators.
+    pub(crate) operators: Mutex<HashSet<Uuid>>,
     pub(crate) connections: Mutex<Vec<ConnectionSnapshot>>,
     /// Tokens and their proofs, by connection.
     pub(crate) tokens: Mutex<HashMap<Uuid, (String, String)>>,
@@ -105,8 +107,9 @@ impl ConnectionInternalService for Connection {
         self.0.connection_is_here()?;
         let key = Uuid::from_slice(&request.into_inner().key_id).expect("a key");
         let application = self.0.keys.lock().expect("keys").get(&key).copied();
+        let operator = self.0.operators.lock().expect("keys").contains(&key);
         Ok(Response::new(AuthenticateKeyResponse {
-            verdict: if application.is_some() {
+            verdict: if application.is_some() || operator {
                 KeyVerdict::Valid
             } else {
                 KeyVerdict::Unknown
@@ -115,8 +118,8 @@ impl ConnectionInternalService for Connection {
             application_id: application
                 .map(|application| application.as_bytes().to_vec())
                 .unwrap_or_default(),
-            scopes: vec!["*".to_owned()],
-            operator: false,
+            scopes: if operator { Vec::new() } else { vec!["*".to_owned()] },
+            operator,
             expire_time: None,
         }))
     }

@@ -35,6 +35,8 @@ pub(crate) struct Suite {
     pub(crate) meta: Control,
     pub(crate) application: ApplicationId,
     pub(crate) key: String,
+    /// An operator's key.
+    pub(crate) operator: String,
     pub(crate) numbers: Vec<Number>,
     /// The account that the numbers belong to.
     pub(crate) waba: String,
@@ -93,6 +95,10 @@ impl Suite {
             .lock()
             .expect("keys")
             .insert(key_id.uuid(), application.uuid());
+        let operator_id = KeyId::new(&SystemClock, &SystemRandom);
+        let (operator, _) = KeyText::generate("op", operator_id, &SystemRandom);
+        let operators = &siblings.state.operators;
+        operators.lock().expect("keys").insert(operator_id.uuid());
         let numbers: Vec<_> = waba
             .numbers
             .iter()
@@ -109,6 +115,7 @@ impl Suite {
             meta,
             application,
             key,
+            operator,
             numbers,
             waba: waba.waba_id.clone(),
             portfolio_token: world.token.clone(),
@@ -210,13 +217,25 @@ impl Suite {
             change(connection);
             connection.clone()
         };
-        instance
-            .internal("connection")
-            .push_connections(PushConnectionsRequest {
-                connections: vec![snapshot],
-            })
-            .await
-            .expect("pushed");
+        push(instance, snapshot).await;
+    }
+
+    /// Pushes what is known of a number's connection once more, to another process.
+    pub(crate) async fn push(&self, instance: &Instance, number: &Number) {
+        let snapshot = {
+            let connections = self.siblings.state.connections.lock().expect("connections");
+            let known = connections
+                .iter()
+                .find(|connection| connection.connection_id == number.connection.bytes());
+            known.expect("known").clone()
+        };
+        push(instance, snapshot).await;
+    }
+
+    /// Pauses a number's connection, or lets it go on.
+    pub(crate) async fn pause(&self, instance: &Instance, number: &Number, paused: bool) {
+        self.change(instance, number, |connection| connection.paused = paused)
+            .await;
     }
 
     /// The connection service has a younger token, and could not push that.
@@ -372,6 +391,16 @@ pub(crate) fn request(number: &Number, to: &str) -> SendMessageRequest {
         wait: SendWait::Unspecified.into(),
         ..SendMessageRequest::default()
     }
+}
+
+async fn push(instance: &Instance, snapshot: ConnectionSnapshot) {
+    instance
+        .internal("connection")
+        .push_connections(PushConnectionsRequest {
+            connections: vec![snapshot],
+        })
+        .await
+        .expect("pushed");
 }
 
 pub(crate) async fn report(instance: &Instance) {

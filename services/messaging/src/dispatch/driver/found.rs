@@ -195,8 +195,8 @@ impl Driver {
         let recorder = self.parts.line.recorder.clone();
         self.chores.spawn(async move {
             // All are submitted before the first is waited for, so that they share statements.
-            let recorded = join_all(notes.into_iter().map(|note| recorder.try_record(note))).await;
-            let ended = recorded.iter().filter(|noted| **noted == Some(Noted::Ended)).count();
+            let all = join_all(notes.into_iter().map(|note| recorder.try_record(note))).await;
+            let ended = all.iter().filter(|noted| **noted == Some(Noted::Ended)).count();
             metrics::counter!("messaging_expired_total").increment(ended as u64);
             Chore::Settled
         });

@@ -29,7 +29,7 @@ impl Record {
         }
         for withdrawn in run!(self.db, "withdraw.withdraw", |conn| withdraw::withdraw(conn, &rows))? {
             if let Some(index) = left.remove(&withdrawn.message) {
-                written.withdraw(index, withdrawn);
+                written.withdraw(index, &withdrawn);
             }
         }
         Ok(())
@@ -90,7 +90,7 @@ impl Written<'_> {
         })
     }
 
-    fn withdraw(&mut self, index: usize, withdrawn: Withdrawn) {
+    fn withdraw(&mut self, index: usize, withdrawn: &Withdrawn) {
         let (noted, step, state) = match Submission::try_from(withdrawn.state) {
             Ok(Submission::Expired) => (Noted::Ended, Step::Expired, SubmissionState::Expired),
             Ok(Submission::Canceled) => (Noted::Ended, Step::Canceled, SubmissionState::Canceled),

@@ -113,18 +113,18 @@ fn a_head_that_waits_is_stepped_over_after_thirty_seconds_and_goes_first_when_it
 fn a_message_for_a_later_time_holds_nobody_up_and_goes_first_when_its_time_comes() {
     let now = Instant::now();
     let mut scheduler = owned([1]);
-    let later = now + Duration::from_hours(1);
-    let scheduled = |ready| Offer {
+    let (sooner, later) = (now + Duration::from_millis(3_599_997), now + Duration::from_hours(1));
+    let planned = |ready| Offer {
         scheduled: true,
         ..offer(1, lane(1), ready)
     };
-    scheduler.offer("1", scheduled(later), now);
+    scheduler.offer("1", planned(later), now);
     scheduler.offer("1", offer(2, lane(1), now), now);
     let sent = pump(&mut scheduler, now);
     assert_eq!(sent[0].place, 2);
     finish(&mut scheduler, &sent[0], Outcome::Ended, now);
     // Read again by the scan, a moment sooner: it stays aside.
-    scheduler.offer("1", scheduled(later - Duration::from_millis(3)), now);
+    scheduler.offer("1", planned(sooner), now);
     scheduler.offer("1", offer(3, lane(1), now), now);
     let sent = pump(&mut scheduler, now);
     assert_eq!(sent[0].place, 3);

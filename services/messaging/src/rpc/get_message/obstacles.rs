@@ -38,10 +38,10 @@ pub(super) async fn find(service: &Messaging, row: &Message) -> Result<Wait, Fau
         patience
     ))?;
     // None: it left the queue in this very moment.
-    Ok(waiting.map(|waiting| wait(row, waiting)).unwrap_or_default())
+    Ok(waiting.map(|waiting| wait(row, &waiting)).unwrap_or_default())
 }
 
-fn wait(row: &Message, waiting: Waiting) -> Wait {
+fn wait(row: &Message, waiting: &Waiting) -> Wait {
     let mut obstacles = Vec::new();
     let held_by_operator = waiting.hold.is_some();
     obstacles.extend(waiting.hold.as_deref().map(obstacle::held_by_operator));
@@ -114,7 +114,7 @@ mod tests {
         }
     }
 
-    fn reasons(row: &Message, waiting: Waiting) -> Vec<(String, bool)> {
+    fn reasons(row: &Message, waiting: &Waiting) -> Vec<(String, bool)> {
         let wait = wait(row, waiting);
         wait.obstacles
             .into_iter()
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn every_obstacle_is_named_and_without_one_it_is_the_turn() {
         let of = |reason: &str, timed| (reason.to_owned(), timed);
-        assert_eq!(reasons(&row(None), free()), [of("WAITING_FOR_TURN", false)]);
+        assert_eq!(reasons(&row(None), &free()), [of("WAITING_FOR_TURN", false)]);
         let everything = Waiting {
             ready_at: Some(LATER),
             behind: true,
@@ -135,7 +135,7 @@ mod tests {
             hold: Some("an audit".to_owned()),
         };
         assert_eq!(
-            reasons(&row(Some("RECIPIENT_RATE_LIMITED")), everything),
+            reasons(&row(Some("RECIPIENT_RATE_LIMITED")), &everything),
             [
                 of("HELD_BY_OPERATOR", false),
                 of("CONNECTION_NOT_ACTIVE", false),
@@ -149,7 +149,7 @@ mod tests {
             ..free()
         };
         assert_eq!(
-            reasons(&row(None), scheduled),
+            reasons(&row(None), &scheduled),
             [of("CONNECTION_PAUSED", false), of("SCHEDULED", true)]
         );
         let unknown = Waiting {
@@ -157,7 +157,7 @@ mod tests {
             connection_paused: None,
             ..free()
         };
-        assert_eq!(reasons(&row(None), unknown), [of("CONNECTION_NOT_ACTIVE", false)]);
+        assert_eq!(reasons(&row(None), &unknown), [of("CONNECTION_NOT_ACTIVE", false)]);
     }
 
     #[test]
@@ -166,7 +166,7 @@ mod tests {
             hold: Some("an audit".to_owned()),
             ..free()
         };
-        let wait = wait(&row(None), held);
+        let wait = wait(&row(None), &held);
         assert!(wait.held_by_operator);
         assert_eq!(wait.obstacles[0].message, "an audit");
     }

@@ -161,10 +161,10 @@ async fn of_a_cancel_and_an_intent_at_the_same_time_exactly_one_wins() {
     let (mut canceled, mut begun) = (0, 0);
     for _ in 0..40 {
         let message = world.message(HOLD).await;
-        let (cancel, begin) = tokio::join!(world.withdraw(message, CANCELED), world.begin(WORKER, epoch, message));
-        assert!(cancel.is_some() != begin.is_some(), "{cancel:?} {begin:?}");
+        let (cancel, intent) = tokio::join!(world.withdraw(message, CANCELED), world.begin(WORKER, epoch, message));
+        assert!(cancel.is_some() != intent.is_some(), "{cancel:?} {intent:?}");
         canceled += usize::from(cancel.is_some());
-        begun += usize::from(begin.is_some());
+        begun += usize::from(intent.is_some());
     }
     assert_eq!(canceled + begun, 40);
 }
