@@ -6,6 +6,7 @@ mod error;
 pub mod fault;
 pub mod signature;
 mod token;
+pub mod usage;
 pub mod webhook;
 pub mod wire;
 

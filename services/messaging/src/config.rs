@@ -28,6 +28,17 @@ pub struct Config {
     pub max_replicas: u32,
     /// `MESSAGING_CALLS_IN_FLIGHT`: most calls to Meta at a time.
     pub calls_in_flight: usize,
+    /// How often one user is written to from one number.
+    pub pair_rate: PairRate,
+}
+
+/// How often one user is written to from one number. Meta's own limit: more than it allows only brings refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PairRate {
+    /// `MESSAGING_PAIR_INTERVAL`: between two messages in the long run; zero: no limit.
+    pub interval: Duration,
+    /// `MESSAGING_PAIR_BURST`: most messages within one interval. They are borrowed from the future: silence pays for them.
+    pub burst: u32,
 }
 
 /// How often the service looks after things. Not configurable; tests make it faster.
@@ -55,6 +66,45 @@ pub struct Timing {
     pub overdue: Duration,
     /// How long a connection that Meta does not let in waits before it is tried again.
     pub unauthorised: Duration,
+}
+
+// === impl PairRate ===
+
+impl PairRate {
+    /// What Meta allows.
+    pub const META: Self = Self {
+        interval: Duration::from_secs(6),
+        burst: 45,
+    };
+    /// No limit.
+    pub const OFF: Self = Self {
+        interval: Duration::ZERO,
+        burst: 1,
+    };
+
+    fn from_env(env: &mut Reader<'_>) -> Result<Self, Reported> {
+        let interval = env.or("MESSAGING_PAIR_INTERVAL", Self::META.interval);
+        let burst = env.or("MESSAGING_PAIR_BURST", Self::META.burst);
+        let bounds = [
+            env.ensure(
+                interval.is_ok_and(|interval| interval <= Duration::from_hours(1)) || interval.is_err(),
+                "MESSAGING_PAIR_INTERVAL",
+                "must be at most 1h",
+            ),
+            env.ensure(
+                burst.is_ok_and(|burst| (1..=1_000).contains(&burst)) || burst.is_err(),
+                "MESSAGING_PAIR_BURST",
+                "must be 1 to 1000",
+            ),
+        ];
+        for bound in bounds {
+            bound?;
+        }
+        Ok(Self {
+            interval: interval?,
+            burst: burst?,
+        })
+    }
 }
 
 // === impl Timing ===
@@ -92,6 +142,7 @@ impl FromEnv for Config {
         let unknown_after = env.or("MESSAGING_UNKNOWN_AFTER", Duration::from_mins(10));
         let max_replicas = env.or("MESSAGING_MAX_REPLICAS", 4_u32);
         let calls_in_flight = env.or("MESSAGING_CALLS_IN_FLIGHT", 256_usize);
+        let pair_rate = PairRate::from_env(env);
         let bounds = [
             env.ensure(
                 max_replicas.is_ok_and(|count| (1..=1_000).contains(&count)) || max_replicas.is_err(),
@@ -124,6 +175,7 @@ impl FromEnv for Config {
             unknown_after: unknown_after?,
             max_replicas: max_replicas?,
             calls_in_flight: calls_in_flight?,
+            pair_rate: pair_rate?,
         })
     }
 }
