@@ -58,6 +58,19 @@ pub struct GiveBack {
     degraded: bool,
 }
 
+/// Tokens that are used whether they are there or not.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spend {
+    /// Names the bucket, as in [`Take`].
+    pub key: String,
+    /// How fast it refills, as in [`Take`].
+    pub rate_per_second: f64,
+    /// How many tokens it holds at most, as in [`Take`].
+    pub burst: u32,
+    /// How many tokens are used.
+    pub count: u32,
+}
+
 #[derive(Debug)]
 struct Inner {
     remote: Remote,
@@ -119,6 +132,19 @@ impl Buckets {
         }
     }
 
+    /// Uses tokens that cannot be waited for: a bucket that lacks them owes them, up to what refills in a second, and grants none before that is made good. All in one round trip. False:
+    /// Redis is away, and nothing was counted.
+    pub async fn spend(&self, spends: &[Spend]) -> bool {
+        let inner = &*self.0;
+        if spends.is_empty() {
+            return true;
+        }
+        match inner.health.attempt() {
+            Some(attempt) => attempt.settle(inner.remote.spend(spends).await).is_some(),
+            None => false,
+        }
+    }
+
     /// Whether Redis is away at present.
     pub fn is_degraded(&self) -> bool {
         self.0.health.is_degraded()
@@ -138,6 +164,14 @@ impl Take {
         }
     }
 
+    pub(crate) fn shape(&self) -> Shape {
+        Shape::new(self.rate_per_second, self.burst)
+    }
+}
+
+// === impl Spend ===
+
+impl Spend {
     pub(crate) fn shape(&self) -> Shape {
         Shape::new(self.rate_per_second, self.burst)
     }

@@ -17,6 +17,8 @@ pub(crate) struct Answer {
     pub(crate) wait: i64,
 }
 
+/// What a bucket may owe at most, in microseconds of refilling: what was spent beyond what it held.
+pub(crate) const DEBT: i64 = 1_000_000;
 /// A token a day: what "never" amounts to.
 const SLOWEST: i64 = 86_400_000_000;
 /// Keeps all sums with the time of day exact in Lua's numbers, which have 53 bits.
@@ -52,7 +54,7 @@ impl Shape {
 /// The same arithmetic as `take.lua`.
 pub(crate) fn take(full_at: Option<i64>, now: i64, shape: Shape, want: u32) -> Answer {
     let span = shape.burst * shape.interval;
-    let full_at = full_at.unwrap_or(now).clamp(now, now + span);
+    let full_at = full_at.unwrap_or(now).clamp(now, now + span + DEBT);
     let free = (now + span - full_at) / shape.interval;
     let granted = free.clamp(0, i64::from(want));
     let full_at = full_at + granted * shape.interval;
@@ -66,6 +68,13 @@ pub(crate) fn take(full_at: Option<i64>, now: i64, shape: Shape, want: u32) -> A
         granted: granted as u32,
         wait: due,
     }
+}
+
+/// The same arithmetic as `spend.lua`.
+#[cfg(test)]
+pub(crate) fn spend(full_at: Option<i64>, now: i64, shape: Shape, count: u32) -> i64 {
+    let most = now + shape.burst * shape.interval + DEBT;
+    (full_at.unwrap_or(now).max(now) + i64::from(count) * shape.interval).min(most)
 }
 
 /// The same arithmetic as `give_back.lua`.
@@ -108,7 +117,22 @@ mod tests {
         let shape = Shape::new(100.0, 10);
         let full_at = take(None, 3_600_000_000, shape, 10).full_at;
         let stepped = take(Some(full_at), 0, shape, 1);
-        assert_eq!((stepped.granted, stepped.wait), (0, shape.interval));
+        assert_eq!((stepped.granted, stepped.wait), (0, shape.interval + DEBT));
+    }
+
+    #[test]
+    fn what_is_spent_beyond_what_there_was_is_made_good_first() {
+        let shape = Shape::new(100.0, 10);
+        // Ten are there: of fifteen, five are owed.
+        let full_at = spend(None, 0, shape, 15);
+        let answer = take(Some(full_at), 0, shape, 1);
+        assert_eq!((answer.granted, answer.wait), (0, 6 * shape.interval));
+        assert_eq!(take(Some(full_at), 6 * shape.interval, shape, 5).granted, 1);
+        // However much is spent, no more is owed than refills in a second.
+        let full_at = spend(Some(full_at), 0, shape, 1_000_000);
+        assert_eq!(take(Some(full_at), 0, shape, 1).wait, DEBT + shape.interval);
+        // Tokens that are left are spent first.
+        assert_eq!(take(Some(spend(None, 0, shape, 4)), 0, shape, 10).granted, 6);
     }
 
     fn shape() -> impl Strategy<Value = Shape> {
@@ -138,6 +162,24 @@ mod tests {
                     sum += granted;
                     prop_assert!(sum <= shape.burst + (until - since) / shape.interval);
                 }
+            }
+        }
+
+        /// What is spent and what is granted together stay within the promise, but for what may be owed.
+        #[test]
+        fn spending_counts_as_granting(shape in shape(), calls in prop::collection::vec((0_i64..200_000, 0_u32..50, 0_u32..50), 1..60)) {
+            let (mut now, mut full_at, mut granted, mut spent) = (1_700_000_000_000_000, None, 0, 0);
+            let start = now;
+            for (pause, want, count) in calls {
+                now += pause;
+                let before = full_at;
+                let after = spend(before, now, shape, count);
+                // As far as it was not forgiven.
+                spent += (after - before.unwrap_or(now).max(now)).max(0);
+                let answer = take(Some(after), now, shape, want);
+                full_at = Some(answer.full_at);
+                granted += i64::from(answer.granted) * shape.interval;
+                prop_assert!(granted + spent <= (shape.burst * shape.interval + DEBT) + (now - start));
             }
         }
 

@@ -6,5 +6,5 @@ mod health;
 mod local;
 mod remote;
 
-pub use buckets::{Buckets, BucketsConfig, GiveBack, Grant, Take};
+pub use buckets::{Buckets, BucketsConfig, GiveBack, Grant, Spend, Take};
 pub use remote::ConnectError;

@@ -7,7 +7,8 @@ use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, ErrorKind, Pipeline, RedisError, Script, ServerErrorKind};
 use tokio::time::timeout;
 
-use crate::{GiveBack, Grant, Take};
+use crate::gcra::DEBT;
+use crate::{GiveBack, Grant, Spend, Take};
 
 /// For everything that one call needs, connecting included.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -18,6 +19,7 @@ pub(crate) struct Remote {
     prefix: String,
     take: Script,
     give_back: Script,
+    spend: Script,
     connection: Mutex<Option<Numbered>>,
     numbers: AtomicU64,
 }
@@ -49,6 +51,7 @@ impl Remote {
             prefix: prefix.to_owned(),
             take: Script::new(include_str!("take.lua")),
             give_back: Script::new(include_str!("give_back.lua")),
+            spend: Script::new(include_str!("spend.lua")),
             connection: Mutex::new(None),
             numbers: AtomicU64::new(0),
         })
@@ -65,7 +68,10 @@ impl Remote {
             );
             for &index in group {
                 let shape = takes[index].shape();
-                call.arg(shape.interval).arg(shape.burst).arg(takes[index].want);
+                call.arg(shape.interval)
+                    .arg(shape.burst)
+                    .arg(takes[index].want)
+                    .arg(DEBT);
             }
         }
         let answers: Vec<Vec<i64>> = self.run(&pipeline, &self.take).await?;
@@ -96,6 +102,24 @@ impl Remote {
             }
         }
         let _: Vec<i64> = self.run(&pipeline, &self.give_back).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn spend(&self, spends: &[Spend]) -> Result<(), RedisError> {
+        let groups = groups(spends, |spend| &spend.key);
+        let mut pipeline = Pipeline::with_capacity(groups.len());
+        for group in &groups {
+            let keys = group.iter().map(|&index| spends[index].key.as_str());
+            let call = self.call(&mut pipeline, &self.spend, keys);
+            for &index in group {
+                let shape = spends[index].shape();
+                call.arg(shape.interval)
+                    .arg(shape.burst)
+                    .arg(spends[index].count)
+                    .arg(DEBT);
+            }
+        }
+        let _: Vec<i64> = self.run(&pipeline, &self.spend).await?;
         Ok(())
     }
 

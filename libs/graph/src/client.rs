@@ -6,7 +6,7 @@ use outeract_domain::{PhoneNumberId, Wamid};
 use outeract_egress::{Client as Http, SendError};
 use serde::Deserialize;
 
-use crate::{GraphError, Token, Usage, wire};
+use crate::{GraphError, Token, Usage, regain, wire};
 
 /// Calls the Graph API: every call once, every call with the app secret's proof.
 #[derive(Debug, Clone)]
@@ -133,7 +133,13 @@ impl Client {
             return Outcome::NeverSent(SendError::NeverSent(outeract_egress::Cause::Connect));
         };
         match self.http.send(request).await {
-            Ok(response) => outcome(response.status.as_u16(), &response.body),
+            Ok(response) => {
+                let mut outcome = outcome(response.status.as_u16(), &response.body);
+                if let Outcome::Rejected(error) = &mut outcome {
+                    error.regain_after = regain::regain_after(&response.headers);
+                }
+                outcome
+            }
             Err(error @ SendError::NeverSent(_)) => Outcome::NeverSent(error),
             Err(SendError::AfterFirstByte(_)) => Outcome::Unknown { http_status: 0 },
         }
@@ -210,7 +216,8 @@ impl Client {
         };
         let usage = Usage::of(&response.headers);
         let http_status = response.status.as_u16();
-        let reply = if let Some(error) = GraphError::parse(&response.body, http_status) {
+        let reply = if let Some(mut error) = GraphError::parse(&response.body, http_status) {
+            error.regain_after = regain::regain_after(&response.headers);
             Err(error.into())
         } else if response.status.is_success() {
             Ok(Reply {

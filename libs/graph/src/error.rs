@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use serde::Deserialize;
 
 /// Meta's error object. `details` can quote user data: it is for the decision, never for logs.
@@ -16,6 +18,8 @@ pub struct GraphError {
     pub details: String,
     /// Meta's trace id, for Meta's support.
     pub fbtrace_id: String,
+    /// When calls are taken again, by the headers of Meta's answer.
+    pub regain_after: Option<Duration>,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +62,7 @@ impl GraphError {
             http_status,
             details,
             fbtrace_id: wire.fbtrace_id.unwrap_or_default(),
+            regain_after: None,
         })
     }
 
@@ -70,6 +75,7 @@ impl GraphError {
             http_status: 0,
             details: String::new(),
             fbtrace_id: String::new(),
+            regain_after: None,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! What each of Meta's error codes means for a message: the only copy of that table. Codes from Meta's documentation as of autumn 2026; decisions rest on the code alone.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -33,8 +36,12 @@ pub enum Scope {
     Contact,
     /// Every message from this number.
     Number,
+    /// Every campaign from this number.
+    NumberCampaigns,
     /// Every message of this WABA.
     Waba,
+    /// Every campaign of this WABA.
+    WabaCampaigns,
     /// Every message of this Meta app.
     App,
 }
@@ -93,17 +100,42 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
+/// Tries of a message that only has to wait: until it expires.
+const ALWAYS: u16 = u16::MAX;
+
+/// The app's calls are used up.
+const APP_LIMITED: &str = "APP_RATE_LIMITED";
+/// An account's calls are used up.
+const ACCOUNT_LIMITED: &str = "ACCOUNT_RATE_LIMITED";
+/// A number's throughput is used up.
+const NUMBER_LIMITED: &str = "NUMBER_RATE_LIMITED";
+
 const FAIL: Reaction = Reaction::Fail;
+/// An answer that can mean anything, a bad request as well: one more try.
+const ONCE: Reaction = retry(SECOND, 4, MINUTE, 1, Scope::Message);
 /// An unclear server fault: two more tries, for each may hide an acceptance.
 const TWICE: Reaction = retry(SECOND, 4, MINUTE, 2, Scope::Message);
 /// A server fault that Meta says passes.
 const PASSES: Reaction = retry(SECOND, 2, MINUTE, 8, Scope::Message);
-/// The number's throughput is used up.
-const NUMBER_BRAKE: Reaction = retry(SECOND, 2, MINUTE, 50, Scope::Number);
+/// The number's throughput is used up: a pause, after which it sends more slowly.
+const NUMBER_BRAKE: Reaction = retry(Duration::from_secs(5), 1, Duration::from_secs(5), ALWAYS, Scope::Number);
+/// Calls of the app, or of an account, are used up. Meta's usage header knows better when there is one.
+const APP_BRAKE: Reaction = retry(Duration::from_mins(5), 2, HOUR, ALWAYS, Scope::App);
+const WABA_BRAKE: Reaction = retry(Duration::from_mins(5), 2, HOUR, ALWAYS, Scope::Waba);
+/// Meta works on the number: mostly a minute.
+const MAINTENANCE: Reaction = retry(MINUTE, 2, Duration::from_mins(2), 30, Scope::Number);
 /// Too fast to one user: Meta advises 4^n seconds.
 const PAIR_BRAKE: Reaction = retry(SECOND, 4, Duration::from_secs(1_024), 50, Scope::Contact);
 const PARK_NUMBER: Reaction = Reaction::Park {
     every: Duration::from_mins(5),
+    scope: Scope::Number,
+};
+const PARK_WABA: Reaction = Reaction::Park {
+    every: Duration::from_mins(5),
+    scope: Scope::Waba,
+};
+const PARK_LONG: Reaction = Reaction::Park {
+    every: HOUR,
     scope: Scope::Number,
 };
 const PARK_MESSAGE: Reaction = Reaction::Park {
@@ -149,21 +181,21 @@ pub const TABLE: &[Row] = {
     use Class::{Authorisation, Configuration, Permanent, Policy, Template, Transient, Wait};
     &[
         one(0, Authorisation, "TOKEN_INVALID", "Meta could not authenticate the connection.", PARK_NUMBER),
-        one(1, Transient, "META_FAULT", "Meta answered with an unspecified fault.", TWICE),
+        one(1, Transient, "META_FAULT", "Meta answered with an unspecified fault.", ONCE),
         one(2, Transient, "META_FAULT", "Meta is temporarily unavailable.", TWICE),
         one(3, Configuration, "CAPABILITY_MISSING", "The Meta app lacks a capability or permission.", PARK_NUMBER),
-        one(4, Wait, "APP_RATE_LIMITED", "The Meta app has used up its calls.", retry(MINUTE, 2, HOUR, 50, Scope::App)),
+        one(4, Wait, APP_LIMITED, "The Meta app has used up its calls.", APP_BRAKE),
         one(10, Configuration, "PERMISSION_MISSING", "The connection lacks a permission.", PARK_NUMBER),
         one(33, Configuration, "NUMBER_GONE", "The business number was deleted at Meta.", PARK_NUMBER),
         one(100, Permanent, "PARAMETER_INVALID", "Meta did not accept a parameter.", FAIL),
         one(104, Authorisation, "TOKEN_INVALID", "Meta could not read the token.", PARK_NUMBER),
         one(190, Authorisation, "TOKEN_INVALID", "The token expired or was revoked: connect the account again.", PARK_NUMBER),
         row(200..=299, Authorisation, "PERMISSION_MISSING", "A permission was taken back: connect the account again.", PARK_NUMBER),
-        one(368, Policy, "ACCOUNT_BLOCKED", "Meta blocked the account for its policies.", PARK_NUMBER),
-        one(613, Wait, "APP_RATE_LIMITED", "Meta limits calls of this kind.", retry(MINUTE, 2, HOUR, 50, Scope::App)),
-        row(80_007..=80_008, Wait, "ACCOUNT_RATE_LIMITED", "The WhatsApp Business Account has used up its calls.", retry(MINUTE, 2, HOUR, 50, Scope::Waba)),
+        one(368, Policy, "ACCOUNT_BLOCKED", "Meta blocked the account for its policies.", PARK_WABA),
+        one(613, Wait, APP_LIMITED, "Meta limits calls of this kind.", APP_BRAKE),
+        row(80_007..=80_008, Wait, ACCOUNT_LIMITED, "The WhatsApp Business Account has used up its calls.", WABA_BRAKE),
         one(130_403, Permanent, "RECIPIENT_BLOCKED", "The business has blocked this user.", FAIL),
-        one(130_429, Wait, "NUMBER_RATE_LIMITED", "The number sends faster than Meta allows.", NUMBER_BRAKE),
+        one(130_429, Wait, NUMBER_LIMITED, "The number sends faster than Meta allows.", NUMBER_BRAKE),
         one(130_472, Permanent, "RECIPIENT_IN_EXPERIMENT", "Meta delivers no marketing to this user for an experiment.", FAIL),
         one(130_497, Policy, "COUNTRY_NOT_ALLOWED", "The account may not write to this country.", FAIL),
         one(131_000, Transient, "META_FAULT", "Meta answered with an unspecified fault.", TWICE),
@@ -175,26 +207,26 @@ pub const TABLE: &[Row] = {
         one(131_021, Permanent, "RECIPIENT_IS_SENDER", "A number cannot write to itself.", FAIL),
         one(131_026, Permanent, "RECIPIENT_UNREACHABLE", "The number is not on WhatsApp, or cannot receive this message.", FAIL),
         one(131_030, Configuration, "RECIPIENT_NOT_ALLOWED", "A test number writes only to recipients on its list.", FAIL),
-        one(131_031, Policy, "ACCOUNT_LOCKED", "Meta locked the account.", PARK_NUMBER),
+        one(131_031, Policy, "ACCOUNT_LOCKED", "Meta locked the account.", PARK_WABA),
         one(131_037, Configuration, "DISPLAY_NAME_NOT_APPROVED", "Meta has not approved the number's display name.", PARK_NUMBER),
         one(131_041, Permanent, "GROUP_REFUSED", "Meta refused the group operation.", FAIL),
         one(131_042, Configuration, "PAYMENT_PROBLEM", "The account's payment method needs attention.", PARK_MESSAGE),
         one(131_044, Configuration, "PAYMENT_PROBLEM", "The account's payment method needs attention.", PARK_MESSAGE),
         one(131_045, Configuration, "NUMBER_NOT_REGISTERED", "The number must be registered again.", PARK_NUMBER),
         one(131_047, Template, "OUTSIDE_MESSAGING_WINDOW", "More than 24 hours have passed since the user's last message: send a template.", FAIL),
-        one(131_048, Wait, "SPAM_RATE_LIMITED", "Users blocked or reported this number too often.", retry(HOUR, 2, DAY, 5, Scope::Number)),
-        one(131_049, Wait, "MARKETING_LIMIT_REACHED", "Meta holds back marketing for this user.", retry(DAY, 1, DAY, 1, Scope::Message)),
+        one(131_048, Wait, "SPAM_RATE_LIMITED", "Users blocked or reported this number too often.", retry(HOUR, 2, DAY, 5, Scope::NumberCampaigns)),
+        one(131_049, Permanent, "MARKETING_LIMIT_REACHED", "Meta holds back marketing for this user: not before a day has passed.", FAIL),
         one(131_050, Permanent, "RECIPIENT_OPTED_OUT", "The user stopped marketing messages from this business.", FAIL),
         one(131_051, Permanent, "CONTENT_UNSUPPORTED", "Meta does not support this kind of message.", FAIL),
         one(131_052, Permanent, "MEDIA_DOWNLOAD_FAILED", "The user's media cannot be downloaded.", FAIL),
         one(131_053, Transient, "MEDIA_UPLOAD_FAILED", "Meta could not take the media.", TWICE),
         one(131_055, Permanent, "CONTENT_UNSUPPORTED", "This endpoint takes marketing templates only.", FAIL),
         one(131_056, Wait, "RECIPIENT_RATE_LIMITED", "Too many messages to this user in a short time.", PAIR_BRAKE),
-        one(131_057, Transient, "NUMBER_IN_MAINTENANCE", "Meta is working on the number.", retry(MINUTE, 1, MINUTE, 30, Scope::Number)),
+        one(131_057, Transient, "NUMBER_IN_MAINTENANCE", "Meta is working on the number.", MAINTENANCE),
         one(131_059, Permanent, "GROUP_REFUSED", "Meta refused the group operation.", FAIL),
         one(131_062, Permanent, "RECIPIENT_NEEDS_NUMBER", "This message needs the user's phone number.", FAIL),
         one(131_063, Configuration, "MARKETING_DISABLED", "Marketing is switched off for the account on this API.", PARK_MESSAGE),
-        one(131_064, Wait, "CATEGORY_LIMITED", "The account is limited for mislabelled templates.", retry(HOUR, 2, DAY, 5, Scope::Waba)),
+        one(131_064, Wait, "CATEGORY_LIMITED", "The account is limited for mislabelled templates.", retry(HOUR, 2, DAY, 5, Scope::WabaCampaigns)),
         row(131_200..=131_299, Permanent, "GROUP_REFUSED", "Meta refused the group operation.", FAIL),
         one(132_000, Permanent, "TEMPLATE_PARAMETERS_INVALID", "The parameters do not fit the template.", FAIL),
         one(132_001, Permanent, "TEMPLATE_NOT_FOUND", "There is no approved template of this name in this language.", FAIL),
@@ -214,7 +246,7 @@ pub const TABLE: &[Row] = {
         row(133_008..=133_009, Wait, "PIN_RATE_LIMITED", "Too many tries of the two-step PIN.", PARK_NUMBER),
         one(133_010, Configuration, "NUMBER_NOT_REGISTERED", "The number is not registered.", PARK_NUMBER),
         one(133_015, Wait, "NUMBER_GONE", "The number was deleted a moment ago.", PARK_NUMBER),
-        one(133_016, Wait, "NUMBER_NOT_REGISTERED", "Too many registrations of the number.", PARK_NUMBER),
+        one(133_016, Wait, "NUMBER_NOT_REGISTERED", "Too many registrations of the number.", PARK_LONG),
         one(134_011, Configuration, "PAYMENT_PROBLEM", "The payments terms are not accepted.", PARK_MESSAGE),
         one(134_100, Permanent, "CONTENT_UNSUPPORTED", "The template has the wrong category for this endpoint.", FAIL),
         one(134_101, Wait, "TEMPLATE_SYNCING", "Meta is still preparing the template.", retry(MINUTE, 2, Duration::from_mins(10), 5, Scope::Message)),
@@ -255,9 +287,9 @@ const UNKNOWN_TRANSIENT: Verdict = Verdict {
 /// HTTP 429 with a code of no meaning.
 const UNKNOWN_LIMIT: Verdict = Verdict {
     class: Class::Wait,
-    reason: "APP_RATE_LIMITED",
+    reason: APP_LIMITED,
     message: "Meta limits calls of this kind.",
-    reaction: retry(MINUTE, 2, HOUR, 50, Scope::Number),
+    reaction: retry(MINUTE, 2, HOUR, ALWAYS, Scope::Number),
 };
 /// Any other unknown code.
 const UNKNOWN: Verdict = Verdict {
@@ -288,6 +320,44 @@ pub fn doubts_media(error: &GraphError) -> bool {
     }
 }
 
+// === impl Verdict ===
+
+impl Verdict {
+    /// How long to wait after the `tries`-th try (from 1) was answered with `error`: as Meta says where it counts calls, else as the table does. `None`: it is not tried again.
+    pub fn wait(&self, error: &GraphError, tries: u16) -> Option<Duration> {
+        let wait = self.reaction.wait(tries)?;
+        Some(error.regain_after.filter(|_| self.heeds_usage()).unwrap_or(wait))
+    }
+
+    /// Meta counts calls, and says in a header when it takes them again.
+    pub fn heeds_usage(&self) -> bool {
+        matches!(self.reason, APP_LIMITED | ACCOUNT_LIMITED)
+    }
+
+    /// The number sends faster than Meta allows: it has to send more slowly.
+    pub fn slows(&self) -> bool {
+        self.reason == NUMBER_LIMITED
+    }
+
+    /// The error tells of trouble of Meta's host, not of the number, the account or the message.
+    pub fn is_of_the_host(&self, error: &GraphError) -> bool {
+        let of_the_message = matches!(
+            self.reaction,
+            Reaction::Retry {
+                scope: Scope::Message,
+                ..
+            }
+        );
+        match error.http_status {
+            429 => *self == UNKNOWN_LIMIT,
+            500.. => self.class == Class::Transient && of_the_message,
+            _ => false,
+        }
+    }
+}
+
+// === impl Reaction ===
+
 impl Reaction {
     /// How long to wait after the `tries`-th try (from 1) was answered so; `None`: it is not tried again.
     pub fn wait(&self, tries: u16) -> Option<Duration> {
@@ -305,120 +375,5 @@ impl Reaction {
                 first.saturating_mul(growth).min(most)
             }),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refused(code: i32) -> GraphError {
-        GraphError::from_code(code)
-    }
-
-    #[test]
-    fn every_line_is_found_by_each_of_its_codes_and_no_two_lines_share_one() {
-        for (index, row) in TABLE.iter().enumerate() {
-            for code in [*row.codes.start(), *row.codes.end()] {
-                assert_eq!(classify(&refused(code)), row.verdict, "{code}");
-                let shared = TABLE[index + 1..].iter().find(|other| other.codes.contains(&code));
-                assert!(shared.is_none(), "{code} stands twice");
-            }
-        }
-    }
-
-    #[test]
-    fn the_contract_lists_every_reason() {
-        let readme = include_str!("../../../proto/README.md");
-        let verdicts = TABLE.iter().map(|row| &row.verdict);
-        for verdict in verdicts.chain([&UNKNOWN_TRANSIENT, &UNKNOWN_LIMIT, &UNKNOWN]) {
-            assert!(
-                readme.contains(&format!("| `{}` |", verdict.reason)),
-                "{}",
-                verdict.reason
-            );
-        }
-    }
-
-    #[test]
-    fn each_class_reacts_as_its_meaning_demands() {
-        for row in TABLE {
-            let Verdict {
-                class,
-                reason,
-                reaction,
-                message,
-            } = row.verdict;
-            assert!(
-                reason.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'),
-                "{reason}"
-            );
-            assert!(message.ends_with('.'), "{message}");
-            match class {
-                Class::Template => assert_eq!(reaction, FAIL),
-                Class::Authorisation => assert!(matches!(
-                    reaction,
-                    Reaction::Park {
-                        scope: Scope::Number,
-                        ..
-                    }
-                )),
-                Class::Transient | Class::Wait => assert_ne!(reaction, FAIL, "{reason}"),
-                Class::Permanent => assert_eq!(reaction, FAIL, "{reason}"),
-                Class::Configuration | Class::Policy => {
-                    assert!(!matches!(reaction, Reaction::Retry { .. }), "{reason}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn codes_that_may_hide_an_acceptance_are_tried_twice_more_at_most() {
-        for code in [1, 2, 131_000, 131_016] {
-            let reaction = classify(&refused(code)).reaction;
-            assert!(reaction.wait(2).is_some() && reaction.wait(3).is_none(), "{code}");
-        }
-    }
-
-    #[test]
-    fn only_what_speaks_of_media_casts_doubt_on_them() {
-        let said = |code, details: &str| {
-            doubts_media(&GraphError {
-                details: details.to_owned(),
-                ..refused(code)
-            })
-        };
-        assert!(said(131_053, ""));
-        assert!(said(
-            100,
-            "Param image['id'] is not a valid whatsapp business account media attachment ID"
-        ));
-        assert!(said(131_009, "Media ID is not valid"));
-        assert!(!said(100, "Param to must be a number"));
-        assert!(!said(131_026, "media"));
-    }
-
-    #[test]
-    fn unknown_codes_follow_the_stated_default() {
-        let unknown = |http_status, is_transient| {
-            classify(&GraphError {
-                is_transient,
-                http_status,
-                ..refused(999_999)
-            })
-            .class
-        };
-        assert_eq!(unknown(400, false), Class::Permanent);
-        assert_eq!(unknown(400, true), Class::Transient);
-        assert_eq!(unknown(503, false), Class::Transient);
-        assert_eq!(unknown(429, false), Class::Wait);
-    }
-
-    #[test]
-    fn the_pair_limit_waits_as_meta_advises() {
-        let waits: Vec<_> = (1..=7)
-            .map(|tries| PAIR_BRAKE.wait(tries).map(|wait| wait.as_secs()))
-            .collect();
-        assert_eq!(waits, [1, 4, 16, 64, 256, 1_024, 1_024].map(Some));
     }
 }

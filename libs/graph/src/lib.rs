@@ -5,6 +5,7 @@ mod client;
 mod error;
 pub mod fault;
 mod media;
+mod regain;
 pub mod signature;
 pub mod template;
 mod token;

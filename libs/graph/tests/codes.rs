@@ -96,8 +96,23 @@ fn next(verdict: &Verdict) -> String {
                 String::new()
             };
             let times = if counted { "Tried again" } else { "Waits and goes again" };
+            let bound = if tries == u16::MAX {
+                String::new()
+            } else {
+                format!(", {tries} {} at most", if tries == 1 { "time" } else { "times" })
+            };
+            let told = if verdict.heeds_usage() {
+                ", or when Meta's usage header says"
+            } else {
+                ""
+            };
+            let slower = if verdict.slows() {
+                " Then the number sends at seven tenths of its rate, and wins back a fiftieth each second."
+            } else {
+                ""
+            };
             format!(
-                "{times} after {}{grows}, {tries} times at most; {} waits.",
+                "{times} after {}{grows}{told}{bound}; {} waits.{slower}",
                 span(first),
                 who(scope).replacen('E', "e", 1).replacen('T', "t", 1)
             )
@@ -110,7 +125,9 @@ fn who(scope: Scope) -> &'static str {
         Scope::Message => "This message",
         Scope::Contact => "Every message to this user",
         Scope::Number => "Every message of the number",
+        Scope::NumberCampaigns => "Every campaign (priority BULK) of the number",
         Scope::Waba => "Every message of the account",
+        Scope::WabaCampaigns => "Every campaign (priority BULK) of the account",
         Scope::App => "Every message of the Meta app",
     }
 }

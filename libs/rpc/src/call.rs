@@ -2,11 +2,14 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use http::HeaderMap;
 use metrics::Gauge;
 
+use crate::Fault;
 use crate::caller::Caller;
 use crate::deadline::Deadline;
 use crate::method::Method;
+use crate::quota::Share;
 use crate::trace::Context;
 
 /// One call that a listener serves: its method, deadline, caller and trace. Handlers reach it by [`crate::caller::call`].
@@ -16,6 +19,8 @@ pub struct Call {
     trace: Context,
     caller: OnceLock<Caller>,
     slot: Slot,
+    /// What it takes of its application's quota.
+    share: OnceLock<Share>,
 }
 
 /// Counts what runs at once, up to a bound.
@@ -65,6 +70,7 @@ impl Call {
             trace,
             caller: OnceLock::new(),
             slot,
+            share: OnceLock::new(),
         }
     }
 
@@ -78,9 +84,17 @@ impl Call {
         self.deadline
     }
 
-    /// The call stops counting against the listener's concurrency limit: for one that only waits, with waiters bounded elsewhere.
+    /// The call stops counting against the limits of what is under way, the listener's and its application's: for one that only waits, with waiters bounded elsewhere.
     pub fn leave_limit(&self) {
         self.slot.leave();
+        if let Some(share) = self.share.get() {
+            share.leave();
+        }
+    }
+
+    /// Counts so many more calls against the application's quota, all or none: a request of `n` items is charged with `n - 1`, for one was charged when it came.
+    pub fn charge(&self, more: u32) -> Result<(), Fault> {
+        self.share.get().map_or(Ok(()), |share| share.charge(more))
     }
 
     pub(crate) fn trace(&self) -> &Context {
@@ -94,6 +108,18 @@ impl Call {
     pub(crate) fn set_caller(&self, caller: Caller) {
         // Set once per call, by the gate.
         let _ = self.caller.set(caller);
+    }
+
+    pub(crate) fn set_share(&self, share: Share) {
+        // As above.
+        let _ = self.share.set(share);
+    }
+
+    /// Tells in an answer's metadata what is left of the application's quota.
+    pub(crate) fn show_quota(&self, headers: &mut HeaderMap) {
+        if let Some(share) = self.share.get() {
+            share.show(headers);
+        }
     }
 }
 

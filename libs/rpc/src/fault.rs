@@ -251,6 +251,10 @@ impl From<Fault> for Status {
             details.set_retry_info(Some(after));
             // Older clients read the push-back, newer ones the detail.
             headers.insert("grpc-retry-pushback-ms", (after.as_millis() as u64).into());
+            if inner.reason == ErrorReason::RateLimited {
+                // What clients of other protocols look for: whole seconds, not too few.
+                headers.insert("retry-after", (after.as_secs_f64().ceil() as u64).into());
+            }
         }
         Self::with_error_details_and_metadata(inner.code, inner.message, details, headers)
     }

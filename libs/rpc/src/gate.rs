@@ -22,6 +22,7 @@ use crate::caller::Caller;
 use crate::complete::{complete, compressed, method_unknown};
 use crate::deadline::{self, Deadline};
 use crate::method::{Admit, Method};
+use crate::quota::Tenants;
 use crate::server::{Admission, Busy, Limits};
 use crate::{Fault, trace};
 
@@ -34,6 +35,7 @@ pub(crate) struct Gate {
     streams: Arc<Slots>,
     /// Streams that ask for no credential: they must not take the place of those that do.
     probes: Arc<Slots>,
+    tenants: Tenants,
     stream_check: Duration,
     receive_bytes: usize,
     send_bytes: usize,
@@ -56,6 +58,7 @@ impl Gate {
             calls: Slots::new(limits.calls, in_flight("unary")),
             streams: Slots::new(limits.streams, in_flight("stream")),
             probes: Slots::new(PROBE_STREAMS, in_flight("probe")),
+            tenants: Tenants::new(limits.quota),
             stream_check: limits.stream_check,
             receive_bytes: limits.receive_bytes,
             send_bytes: limits.send_bytes,
@@ -85,7 +88,7 @@ impl Gate {
         });
         let call = match admitted {
             Ok(call) => call,
-            Err(fault) => return refuse(fault.into(), record, busy),
+            Err(fault) => return refuse(fault.into(), None, record, busy),
         };
 
         if method.client_streaming {
@@ -110,13 +113,16 @@ impl Gate {
         };
         match outcome {
             Ok(Ok(Ok(response))) => self.respond(response, call, presented, record, busy),
-            Ok(Ok(Err(status))) => refuse(status, record, busy),
+            Ok(Ok(Err(status))) => refuse(status, Some(&call), record, busy),
             Ok(Err(_)) => {
                 // What was thrown may quote data; the panic hook has logged where it happened.
-                let status = call::sync_scope(call, || Fault::internal("the handler panicked").into());
-                refuse(status, record, busy)
+                let status = call::sync_scope(Arc::clone(&call), || Fault::internal("the handler panicked").into());
+                refuse(status, Some(&call), record, busy)
             }
-            Err(fault) => refuse(call::sync_scope(call, || fault.into()), record, busy),
+            Err(fault) => {
+                let status = call::sync_scope(Arc::clone(&call), || fault.into());
+                refuse(status, Some(&call), record, busy)
+            }
         }
     }
 
@@ -140,6 +146,9 @@ impl Gate {
     ) -> Result<Response<tonic::body::Body>, Status> {
         let header = request.headers().get(AUTHORIZATION);
         let caller = self.authenticate(method, header).await?;
+        if let Caller::Application(application) = &caller {
+            call.set_share(self.tenants.admit(application.id, method.streams())?);
+        }
         call.set_caller(caller);
         if request
             .headers()
@@ -237,6 +246,7 @@ impl Gate {
         busy: Busy,
     ) -> Response<ServedBody> {
         let (mut parts, body) = response.into_parts();
+        call.show_quota(&mut parts.headers);
         let outcome = match parts.headers.get("grpc-status") {
             None => None,
             Some(value) if value == "0" => Some(Code::Ok),
@@ -309,7 +319,11 @@ fn unknown_service() -> Fault {
     )
 }
 
-fn refuse(status: Status, mut record: Record, busy: Busy) -> Response<ServedBody> {
+fn refuse(status: Status, call: Option<&Call>, mut record: Record, busy: Busy) -> Response<ServedBody> {
     record.finish(status.code());
-    status.into_http::<()>().map(|()| ServedBody::empty(record, busy))
+    let mut response = status.into_http::<()>();
+    if let Some(call) = call {
+        call.show_quota(response.headers_mut());
+    }
+    response.map(|()| ServedBody::empty(record, busy))
 }

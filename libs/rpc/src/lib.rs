@@ -26,7 +26,8 @@
 //! ```
 //!
 //! [`Server`] listens: it knows the method from the path, its access rule from [`outeract_proto::access`], and does in this order: shed what is above
-//! the concurrency limit, authenticate, bound by the deadline, run, and make every error that leaves carry `google.rpc.ErrorInfo`.
+//! the concurrency limit, authenticate, count against the application's [`Quota`], bound by the deadline, run, and make every error that leaves carry
+//! `google.rpc.ErrorInfo`.
 //! [`Channel`] calls a sibling service: it adds the service's credential, what is left of the deadline and the W3C trace context.
 
 mod accept;
@@ -43,6 +44,7 @@ mod key;
 mod method;
 pub mod page;
 mod peers;
+mod quota;
 mod remote_keys;
 mod server;
 pub mod trace;
@@ -54,6 +56,7 @@ pub use channel::{Channel, ChannelError};
 pub use fault::{Fault, Violation, reason};
 pub use key::{KeyText, MalformedKey, secret_sha256};
 pub use peers::{MalformedPeers, Peers, ServiceCredential};
+pub use quota::Quota;
 pub use remote_keys::RemoteKeys;
 pub use server::{Admission, Limits, Server};
 

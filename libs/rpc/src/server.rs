@@ -17,6 +17,7 @@ use crate::accept::accept;
 use crate::authenticator::Authenticator;
 use crate::gate::Gate;
 use crate::peers::Peers;
+use crate::quota::Quota;
 
 /// Whom a listener admits. A method whose rule names others answers as if it did not exist.
 #[derive(Debug, Clone)]
@@ -36,6 +37,8 @@ pub struct Limits {
     pub calls: usize,
     /// Open streams at once.
     pub streams: usize,
+    /// What of these one application may take.
+    pub quota: Quota,
     /// How often an open stream's key is looked at again: with the 20 seconds that an answer is remembered, below the 30 of a revocation.
     pub stream_check: Duration,
     /// Largest request.
@@ -97,6 +100,7 @@ impl Limits {
             connections: 1_024,
             calls: 1_024,
             streams: 1_024,
+            quota: Quota::default(),
             stream_check: Duration::from_secs(5),
             receive_bytes: 1_024 * 1_024,
             send_bytes: 4 * 1_024 * 1_024,

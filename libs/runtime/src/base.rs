@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outeract_postgres::PostgresConfig;
-use outeract_rpc::{Peers, ServiceCredential};
+use outeract_rpc::{Peers, Quota, ServiceCredential};
 use outeract_seal::KeyRing;
 
 use crate::config::{Env, Faults, FromEnv as _, Reader, Reported, Value as _};
@@ -25,6 +25,7 @@ pub(crate) struct Base {
     pub(crate) key_ring: Arc<KeyRing>,
     pub(crate) identity: ServiceIdentity,
     pub(crate) peers: Peers,
+    pub(crate) quota: Quota,
 }
 
 /// Where spans go, and which share of new traces.
@@ -87,6 +88,7 @@ fn read_base<S: Service>(env: &mut Reader<'_>) -> Result<Base, Reported> {
     let key_ring = read_key_ring(env, &key("SEAL_KEYS"));
     let identity = read_identity::<S>(env, &key("SERVICE_SECRET"));
     let peers = env.or(&key("PEERS"), Peers::default());
+    let quota = read_quota(env);
     let max_connections = max_connections.and_then(|most| {
         env.ensure(
             (1..=64).contains(&most),
@@ -113,7 +115,45 @@ fn read_base<S: Service>(env: &mut Reader<'_>) -> Result<Base, Reported> {
         key_ring: key_ring?,
         // Replicas of one service call one another.
         peers: peers?.with_self(&identity.credential),
+        quota: quota?,
         identity,
+    })
+}
+
+/// What one application may take of each process: operators divide by the number of replicas.
+fn read_quota(env: &mut Reader<'_>) -> Result<Quota, Reported> {
+    const PER_MINUTE: &str = "RPC_QUOTA_PER_MINUTE";
+    const BURST: &str = "RPC_QUOTA_BURST";
+    const CALLS: &str = "RPC_APPLICATION_CALLS";
+    const STREAMS: &str = "RPC_APPLICATION_STREAMS";
+    let usual = Quota::default();
+    let per_minute = env.or(PER_MINUTE, usual.per_minute);
+    let burst = env.or(BURST, usual.burst);
+    let calls = env.or(CALLS, usual.calls);
+    let streams = env.or(STREAMS, usual.streams);
+    let bounds = [
+        (
+            PER_MINUTE,
+            per_minute.is_ok_and(|count| count > 60_000_000),
+            "must be 0 (no limit) to 60000000",
+        ),
+        (
+            BURST,
+            burst.is_ok_and(|count| !(1..=60_000_000).contains(&count)),
+            "must be 1 to 60000000",
+        ),
+        (CALLS, calls.is_ok_and(|count| count == 0), "must be at least 1"),
+        (STREAMS, streams.is_ok_and(|count| count == 0), "must be at least 1"),
+    ];
+    let checked = bounds.map(|(key, broken, rule)| env.ensure(!broken, key, rule));
+    for bound in checked {
+        bound?;
+    }
+    Ok(Quota {
+        per_minute: per_minute?,
+        burst: burst?,
+        calls: calls?,
+        streams: streams?,
     })
 }
 

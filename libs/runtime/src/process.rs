@@ -254,12 +254,11 @@ impl Process {
         let application = probes.application(endpoints.application)?;
         let internal = probes.internal(endpoints.internal)?;
         let keys = endpoints.keys;
-        let application = Server::new(
-            Admission::Applications(keys.clone()),
-            application,
-            Limits::application(),
-            soft.clone(),
-        );
+        let limits = Limits {
+            quota: base.quota,
+            ..Limits::application()
+        };
+        let application = Server::new(Admission::Applications(keys.clone()), application, limits, soft.clone());
         let siblings = Admission::Siblings(base.peers.clone(), keys);
         let internal = Server::new(siblings, internal, Limits::internal(), soft.clone());
         self.spawn_listener("application", application.serve(listeners.application));

@@ -14,7 +14,7 @@ use outeract_rpc::Fault;
 use sqlx::PgPool;
 
 use crate::accept::Contacts;
-use crate::dispatch::Recorder;
+use crate::dispatch::{Recorder, Traffic};
 use crate::projection::{Connection, Keeper, Projection};
 use crate::receipts::Receipts;
 use crate::vault::Vault;
@@ -30,6 +30,7 @@ pub(crate) struct Applier {
     pub contacts: Contacts,
     pub recorder: Recorder,
     pub receipts: Receipts,
+    pub traffic: Traffic,
 }
 
 /// An item and the connection it was routed to.

@@ -34,6 +34,17 @@ pub struct Config {
     pub files_url: FilesUrl,
     /// `MESSAGING_FILE_QUOTA_BYTES`: most bytes that the files of one application have together.
     pub file_quota_bytes: i64,
+    /// How often one user is written to from one number.
+    pub pair_rate: PairRate,
+}
+
+/// How often one user is written to from one number. Meta's own limit: more than it allows only brings refusals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PairRate {
+    /// `MESSAGING_PAIR_INTERVAL`: between two messages in the long run; zero: no limit.
+    pub interval: Duration,
+    /// `MESSAGING_PAIR_BURST`: most messages within one interval. They are borrowed from the future: silence pays for them.
+    pub burst: u32,
 }
 
 /// How often the service looks after things. Not configurable; tests make it faster.
@@ -65,6 +76,45 @@ pub struct Timing {
     pub upload_stall: Duration,
     /// Between looks for objects that belong to no file.
     pub sweep: Duration,
+}
+
+// === impl PairRate ===
+
+impl PairRate {
+    /// What Meta allows.
+    pub const META: Self = Self {
+        interval: Duration::from_secs(6),
+        burst: 45,
+    };
+    /// No limit.
+    pub const OFF: Self = Self {
+        interval: Duration::ZERO,
+        burst: 1,
+    };
+
+    fn from_env(env: &mut Reader<'_>) -> Result<Self, Reported> {
+        let interval = env.or("MESSAGING_PAIR_INTERVAL", Self::META.interval);
+        let burst = env.or("MESSAGING_PAIR_BURST", Self::META.burst);
+        let bounds = [
+            env.ensure(
+                interval.is_ok_and(|interval| interval <= Duration::from_hours(1)) || interval.is_err(),
+                "MESSAGING_PAIR_INTERVAL",
+                "must be at most 1h",
+            ),
+            env.ensure(
+                burst.is_ok_and(|burst| (1..=1_000).contains(&burst)) || burst.is_err(),
+                "MESSAGING_PAIR_BURST",
+                "must be 1 to 1000",
+            ),
+        ];
+        for bound in bounds {
+            bound?;
+        }
+        Ok(Self {
+            interval: interval?,
+            burst: burst?,
+        })
+    }
 }
 
 // === impl Timing ===
@@ -110,6 +160,7 @@ impl FromEnv for Config {
         let files_url = env.required::<FilesUrl>("MESSAGING_FILES_URL");
         let file_quota_bytes = env.or("MESSAGING_FILE_QUOTA_BYTES", FILE_QUOTA);
         let alone = max_replicas.is_ok_and(|count| count == 1);
+        let pair_rate = PairRate::from_env(env);
         let bounds = [
             env.ensure(
                 alone || !files_url.as_ref().is_ok_and(FilesUrl::is_local),
@@ -154,6 +205,7 @@ impl FromEnv for Config {
             calls_in_flight: calls_in_flight?,
             files_url: files_url?,
             file_quota_bytes: file_quota_bytes?,
+            pair_rate: pair_rate?,
         })
     }
 }

@@ -1,6 +1,24 @@
 //! Sending: the owner of a number decides what goes next, makes the intent durable, calls Meta once, and records what became of it.
+//!
+//! Limits act by themselves, each at its own scope:
+//!
+//! | Limit | Where it is kept | What happens |
+//! |---|---|---|
+//! | A number's throughput, in and out | [`rate`], [`traffic`]: a token bucket in Redis, shared by all processes | messages wait for tokens; inbound messages spend some |
+//! | One user of a number | [`scheduler`], in the owner's memory; empty after a takeover | the user's messages wait, others pass |
+//! | Meta says: the number is too fast (130429) | [`throttle`] | a pause, then seven tenths of the rate, winning back a fiftieth a second |
+//! | Meta says: this user, number, account, app must wait | [`scheduler`] | a pause for whom it concerns, then one message that tells; by Meta's usage header where there is one |
+//! | Meta says: too much spam (131048), mislabelled templates (131064) | [`scheduler`] | campaigns of the number, or of the account, wait |
+//! | Meta's host fails for many | [`breaker`] | all sending pauses, then one call tells |
+//!
+//! What each of Meta's codes does stands in `outeract_graph::fault`.
+//!
+//! Metrics, beside those of calls and hints: `messaging_window_messages` (waiting in memory), `messaging_backlogged` (classes of numbers with more in the table), `messaging_readings_total{kind}`,
+//! `messaging_pair_waits_total`, `messaging_brakes_total{scope}`, `messaging_numbers_slowed`, `messaging_breaker_open`, `messaging_breaker_trips_total`, `messaging_inbound_spent_total`,
+//! `messaging_inbound_unspent_total`.
 
 mod answer;
+mod breaker;
 mod call;
 mod cargo;
 mod credentials;
@@ -15,6 +33,8 @@ mod reader;
 mod record;
 mod sandbox;
 mod scheduler;
+mod throttle;
+mod traffic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +45,7 @@ use outeract_runtime::{Context, OnExit};
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
+use self::breaker::Breaker;
 use self::call::Line;
 use self::driver::Driver;
 use self::owner::Owner;
@@ -40,6 +61,7 @@ pub(crate) use self::credentials::{Credential, Credentials, NoCredential};
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
 pub(crate) use self::reader::{BUSY, ReadError, Reader};
 pub(crate) use self::record::{Finding, Note, Noted, Recorder};
+pub(crate) use self::traffic::{Came, Traffic};
 
 /// What sending needs of the rest of the service.
 pub(crate) struct Needs {
@@ -62,6 +84,7 @@ pub(crate) struct Dispatch {
     pub hints: Hints,
     pub recorder: Recorder,
     pub reader: Reader,
+    pub traffic: Traffic,
 }
 
 /// Between the statements that write intents, and those that record outcomes, while there are few of them: little beside a call to Meta, and at a steady rate several share a commit.
@@ -124,8 +147,11 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         intents,
         loads,
         recorder: recorder.clone(),
+        breaker: Breaker::default(),
         timing,
     });
+    let (traffic, spending) = traffic::traffic(buckets.clone());
+    context.tasks.spawn("dispatch.traffic", OnExit::StopProcess, spending);
     let driver = Driver::new(
         driver::Parts {
             db: context.db.clone(),
@@ -134,6 +160,7 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
             rate: Rate::new(buckets),
             waiters: waiters.clone(),
             calls_in_flight: config.calls_in_flight,
+            pair_rate: config.pair_rate,
             unknown_after: config.unknown_after,
         },
         inbox,
@@ -159,5 +186,6 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         hints,
         recorder,
         reader,
+        traffic,
     }
 }

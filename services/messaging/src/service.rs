@@ -127,6 +127,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         hints,
         recorder,
         reader,
+        traffic,
     } = dispatch::start(&context, needs);
     let receipts = Receipts::start(&context, vault.clone(), projection.clone(), reader.clone());
     let acceptor = Acceptor::start(&context, contacts.clone(), hints.clone(), forwarder);
@@ -155,6 +156,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         contacts,
         recorder: recorder.clone(),
         receipts,
+        traffic,
     };
     let internal = rpc::Internal {
         context: context.clone(),

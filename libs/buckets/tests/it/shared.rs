@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use outeract_buckets::{Buckets, BucketsConfig, ConnectError, Grant};
+use outeract_buckets::{Buckets, BucketsConfig, ConnectError, Grant, Spend};
 use outeract_seal::Secret;
 use outeract_testkit::{RedisServer, redis_prefix, redis_url};
 use tokio::time::{Instant, sleep};
@@ -72,6 +72,46 @@ async fn what_is_given_back_can_be_had_again() {
         .give_back(&[wish.give_back(&grant, 1_000), wish.give_back(&grant, 1_000)])
         .await;
     assert_eq!(buckets.take(&[take("{1}:n", SLOW, 10, 100)]).await[0].granted, 10);
+}
+
+#[tokio::test]
+async fn what_is_spent_without_asking_is_missing_until_it_is_made_good() {
+    let buckets = shared();
+    let spend = |key: &str, rate_per_second, count| Spend {
+        key: key.to_owned(),
+        rate_per_second,
+        burst: 10,
+        count,
+    };
+    // Several numbers in one call.
+    let spends = [
+        spend("{1}:n", SLOW, 4),
+        spend("{2}:n", SLOW, 1),
+        spend("{1}:n", SLOW, 3),
+    ];
+    assert!(buckets.spend(&spends).await);
+    let grants = buckets
+        .take(&[take("{1}:n", SLOW, 10, 10), take("{2}:n", SLOW, 10, 10)])
+        .await;
+    assert_eq!([grants[0].granted, grants[1].granted], [3, 9]);
+
+    // More than there is: at ten a second, and ten in the bucket, thirteen leave three owed.
+    assert!(buckets.spend(&[spend("{3}:n", 10.0, 13)]).await);
+    let wish = take("{3}:n", 10.0, 10, 1);
+    let grant = buckets.take(std::slice::from_ref(&wish)).await[0];
+    assert_eq!(grant.granted, 0);
+    assert!(
+        grant.retry_after > Duration::from_millis(250) && grant.retry_after <= Duration::from_millis(400),
+        "{:?}",
+        grant.retry_after
+    );
+    // However much it is, sending resumes within about a second.
+    assert!(buckets.spend(&[spend("{3}:n", 10.0, 1_000_000)]).await);
+    let grant = buckets.take(std::slice::from_ref(&wish)).await[0];
+    assert!(
+        grant.granted == 0 && grant.retry_after <= Duration::from_millis(1_100),
+        "{grant:?}"
+    );
 }
 
 #[tokio::test]

@@ -248,6 +248,10 @@ impl MessagingService for Small {
                 self.0.open.notified().await;
                 String::new()
             }
+            "charge 6" => {
+                caller::call(&request)?.charge(6)?;
+                String::new()
+            }
             "sibling" => {
                 let channel = self.0.sibling.lock().unwrap().clone().unwrap();
                 let answer = MessagingServiceClient::new(channel)

@@ -71,6 +71,31 @@ async fn listed(address: std::net::SocketAddr) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn the_quota_of_an_application_is_configured_and_probes_are_not_counted() {
+    let process = start(&[("RPC_QUOTA_PER_MINUTE", "1"), ("RPC_QUOTA_BURST", "2")]).await;
+    let address = process.addresses().application;
+    let mut client = ApplicationServiceClient::new(channel(address).await);
+    for _ in 0..2 {
+        assert!(
+            client
+                .get_application(keyed(GetApplicationRequest::default()))
+                .await
+                .is_ok()
+        );
+    }
+    let status = client
+        .get_application(keyed(GetApplicationRequest::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted);
+    assert!(status.metadata().get("retry-after").is_some());
+    for _ in 0..10 {
+        let check = HealthCheckRequest::default();
+        assert!(HealthClient::new(channel(address).await).check(check).await.is_ok());
+    }
+}
+
+#[tokio::test]
 async fn reflection_can_be_switched_off() {
     let process = start(&[("OUTERACT_REFLECTION", "false")]).await;
     let request = tokio_stream::once(ServerReflectionRequest::default());
@@ -105,6 +130,7 @@ async fn a_faulty_configuration_starts_nothing_and_tells_every_fault() {
         ("CONNECTION_SERVICE_SECRET", "short"),
         ("CONNECTION_TYPO", "1"),
         ("OUTERACT_SHUTDOWN_GRACE", "soon"),
+        ("RPC_QUOTA_BURST", "0"),
     ]);
     let Err(cause) = Process::start::<Tiny>(&env).await else {
         panic!("it started")
@@ -119,7 +145,8 @@ async fn a_faulty_configuration_starts_nothing_and_tells_every_fault() {
             "CONNECTION_SEAL_KEYS",
             "CONNECTION_SERVICE_SECRET",
             "CONNECTION_TYPO",
-            "OUTERACT_SHUTDOWN_GRACE"
+            "OUTERACT_SHUTDOWN_GRACE",
+            "RPC_QUOTA_BURST"
         ]
     );
 }

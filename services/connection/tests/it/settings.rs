@@ -58,7 +58,9 @@ async fn a_setting_reaches_every_connection_of_the_application_and_no_other() {
         AutoMarkRead::Never
     );
 
-    let changed = update(&suite, &tenant.key, AutoMarkRead::OnReceived.into()).await.unwrap();
+    let changed = update(&suite, &tenant.key, AutoMarkRead::OnReceived.into())
+        .await
+        .unwrap();
     assert_eq!(changed, AutoMarkRead::OnReceived);
     assert_eq!(setting(&suite, &tenant).await, AutoMarkRead::OnReceived);
     for connection in &made {
@@ -87,12 +89,16 @@ async fn a_setting_reaches_every_connection_of_the_application_and_no_other() {
     assert_eq!((listed.connections.len(), wanted), (4, 3));
 
     // What is as it should be is not changed.
-    update(&suite, &tenant.key, AutoMarkRead::OnReceived.into()).await.unwrap();
+    update(&suite, &tenant.key, AutoMarkRead::OnReceived.into())
+        .await
+        .unwrap();
     assert_eq!(suite.messaging.versions(uuid(&made[0])), [1, 2]);
     update(&suite, &tenant.key, AutoMarkRead::Never.into()).await.unwrap();
     assert_eq!(suite.messaging.versions(uuid(&made[0])), [1, 2, 3]);
     // A connection that is made later has the application's setting.
-    update(&suite, &other.key, AutoMarkRead::OnReceived.into()).await.unwrap();
+    update(&suite, &other.key, AutoMarkRead::OnReceived.into())
+        .await
+        .unwrap();
     let third = suite.world(NewWorld::default()).await;
     let later = suite.connect(&other, &third.token).await;
     assert_eq!(
@@ -109,7 +115,9 @@ async fn a_sibling_that_was_away_learns_of_a_setting_when_it_comes() {
     let world = suite.world(NewWorld::default()).await;
     let tenant = suite.tenant("Acme").await;
     let made = suite.connect(&tenant, &world.token).await;
-    update(&suite, &tenant.key, AutoMarkRead::OnReceived.into()).await.unwrap();
+    update(&suite, &tenant.key, AutoMarkRead::OnReceived.into())
+        .await
+        .unwrap();
     suite.messaging.come().await;
     eventually(SOON, async || suite.rows().await[2] == 0).await;
     assert_eq!(
@@ -134,10 +142,18 @@ async fn a_change_is_written_down_and_bad_ones_are_not_made() {
     assert_eq!(setting(&suite, &tenant).await, AutoMarkRead::Never);
 
     for _ in 0..2 {
-        update(&suite, &tenant.key, AutoMarkRead::OnReceived.into()).await.unwrap();
+        update(&suite, &tenant.key, AutoMarkRead::OnReceived.into())
+            .await
+            .unwrap();
     }
     let request = ListAuditEntriesRequest::default();
-    let entries = suite.admin().list_audit_entries(request).await.unwrap().into_inner().entries;
+    let entries = suite
+        .admin()
+        .list_audit_entries(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .entries;
     let changes: Vec<_> = entries
         .iter()
         .filter(|entry| entry.action == "application.settings")

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Applier, Routed, reason, refused};
+use crate::dispatch::Came;
 use crate::store::apply::{self as store, Opening};
 use crate::store::contact::{self as identity, NewIdentity, PHONE, USER};
 use crate::store::{DbError, run};
@@ -51,6 +52,7 @@ impl Applier {
         if letters.is_empty() {
             return Ok(());
         }
+        self.traffic.came(came(&letters));
         let contacts = self.contacts_of(&letters).await?;
         let mut windows = Newest::new();
         for letter in &letters {
@@ -173,6 +175,21 @@ impl Letter<'_> {
             .iter()
             .find_map(|identity| contacts.get(identity).copied())
     }
+}
+
+/// How many messages came in for each number, in runs: whoever counts them sums them up.
+fn came(letters: &[Letter<'_>]) -> Vec<Came> {
+    let numbers = letters.chunk_by(|one, other| one.routed.connection.number == other.routed.connection.number);
+    numbers
+        .filter_map(|letters| {
+            let connection = &letters.first()?.routed.connection;
+            Some(Came {
+                number: connection.number.to_string(),
+                throughput: connection.throughput_per_second,
+                messages: u32::try_from(letters.len()).unwrap_or(u32::MAX),
+            })
+        })
+        .collect()
 }
 
 fn letter(routed: &Routed<InboundItem>) -> Result<Letter<'_>, &'static str> {

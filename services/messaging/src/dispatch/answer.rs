@@ -50,10 +50,9 @@ impl Line {
         if let Some(outcome) = self.doubted(&flight, error).await {
             return (outcome, Mood::Neutral);
         }
-        let (scope, parked) = match verdict.reaction {
-            Reaction::Fail => (Scope::Message, false),
-            Reaction::Retry { scope, .. } => (scope, false),
-            Reaction::Park { scope, .. } => (scope, true),
+        let scope = match verdict.reaction {
+            Reaction::Fail => Scope::Message,
+            Reaction::Retry { scope, .. } | Reaction::Park { scope, .. } => scope,
         };
         // Only faults that are unclear use tries up: each of them may hide an acceptance. What merely has to wait is counted by itself.
         let unclear = verdict.class == Class::Transient && scope == Scope::Message;
@@ -62,7 +61,8 @@ impl Line {
         } else {
             flight.waits() + 1
         };
-        let Some(wait) = verdict.reaction.wait(u16::try_from(tries.max(1)).unwrap_or(u16::MAX)) else {
+        let tries = u16::try_from(tries.max(1)).unwrap_or(u16::MAX);
+        let Some(wait) = verdict.wait(error, tries) else {
             let row = missed(&flight, verdict.reason, Some(error));
             let error = problem::of_verdict(&verdict, error.code, false);
             let noted = self.note(&flight, Finding::Failed { row, error }).await;
@@ -75,17 +75,19 @@ impl Line {
         let refund = !unclear;
         let outcome = self.retry(&flight, row, told, Next { wait, refund }).await;
         let until = Instant::now() + wait;
-        match scope {
-            Scope::Message => (outcome, Mood::Neutral),
-            scope => (
-                outcome,
-                Mood::Wait {
-                    scope,
-                    until,
-                    probe: parked,
-                },
-            ),
+        let mood = match scope {
+            Scope::Message => Mood::Neutral,
+            Scope::Number if verdict.slows() => Mood::Slow { until },
+            scope => Mood::Wait {
+                scope,
+                until,
+                probe: true,
+            },
+        };
+        if matches!(scope, Scope::NumberCampaigns | Scope::WabaCampaigns) {
+            tracing::warn!(connection.id = %flight.connection.id, reason = verdict.reason, "Meta limits what this connection may send: its campaigns pause");
         }
+        (outcome, mood)
     }
 
     /// Meta refused the token. With a younger one the message goes again at once; else the number waits.

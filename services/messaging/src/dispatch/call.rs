@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use outeract_batch::{Batcher, SubmitError};
 use outeract_clock::SharedRandom;
 use outeract_domain::{ApplicationId, Callback, Content, EventId, Submission};
-use outeract_graph::fault::Scope;
+use outeract_graph::fault::{Scope, classify};
 use outeract_graph::{Client, Outcome as Answer, wire};
 use outeract_rpc::trace;
 use uuid::Uuid;
 
+use super::breaker::{Breaker, Sign};
 use super::cargo::{Cargo, Parcel};
 use super::credentials::{Credential, Credentials};
 use super::intent::{Begin, Begun, Intent, Load};
@@ -36,6 +37,7 @@ pub(crate) struct Line {
     pub intents: Batcher<Begin>,
     pub loads: Batcher<Load>,
     pub recorder: Recorder,
+    pub breaker: Breaker,
     pub timing: Timing,
 }
 
@@ -61,6 +63,8 @@ pub(crate) enum Mood {
     Free,
     /// Whoever is in scope had better wait as long; with `probe`, one message is tried before the others.
     Wait { scope: Scope, until: Instant, probe: bool },
+    /// The number sends too fast: it waits as long, and then sends more slowly.
+    Slow { until: Instant },
 }
 
 /// A message on its way, once its intent is durable.
@@ -246,6 +250,11 @@ impl Line {
             Some(Answer::NeverSent(_)) | None => "never_sent",
         };
         metrics::counter!("messaging_calls_total", "outcome" => outcome).increment(1);
+        if let Some(answer) = &answer {
+            let admission = flight.admission;
+            self.breaker
+                .answered(&admission.number, admission.message, sign(answer), Instant::now());
+        }
         match answer {
             Some(Answer::Accepted { wamid, .. }) => self.accepted(flight, wamid).await,
             Some(Answer::Rejected(error)) => self.rejected(flight, &error).await,
@@ -281,6 +290,15 @@ pub(super) fn expiry(number: &str, message: Uuid) -> Withdrawal {
         number: number.to_owned(),
         message,
         state: Submission::Expired.code(),
+    }
+}
+
+/// What an answer says of Meta's host.
+fn sign(answer: &Answer) -> Sign {
+    match answer {
+        Answer::Rejected(error) if classify(error).is_of_the_host(error) => Sign::Failed,
+        Answer::Accepted { .. } | Answer::Rejected(_) => Sign::Well,
+        Answer::Unknown { .. } | Answer::NeverSent(_) => Sign::Failed,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The task that drives the scheduler: everything that happens comes in as a command or as the end of something it began, and everything that waits runs beside it.
 
 mod found;
+mod mood;
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -9,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use outeract_domain::EventId;
-use outeract_graph::fault::Scope;
 use outeract_runtime::Stop;
 use sqlx::PgPool;
 use tokio::sync::mpsc;
@@ -21,7 +21,9 @@ use super::cargo::{Cargo, Parcel, Shelf};
 use super::hints::{Fresh, Hinted};
 use super::pass::{self, Page, Passes};
 use super::rate::{Granted, Rate, Receipt};
-use super::scheduler::{Admission, LaneId, Limits, NumberId, Offer, Offered, Outcome, Scheduler};
+use super::scheduler::{Admission, LaneId, Limits, NumberId, Offer, Outcome, Scheduler};
+use super::throttle::Throttles;
+use crate::config::PairRate;
 use crate::seldom::Seldom;
 use crate::status::queued;
 use crate::store::queue::Row;
@@ -53,6 +55,7 @@ pub(crate) struct Parts {
     pub rate: Rate,
     pub waiters: Waiters,
     pub calls_in_flight: usize,
+    pub pair_rate: PairRate,
     pub unknown_after: Duration,
 }
 
@@ -70,6 +73,8 @@ pub(crate) struct Driver {
     releasing: HashMap<NumberId, i64>,
     /// The token versions last seen: a younger one ends a pause.
     tokens: HashMap<NumberId, i64>,
+    /// Numbers that send more slowly than they may.
+    throttles: Throttles,
     /// For content that is kept until its message's turn.
     shelf: Shelf,
     /// The database does not answer.
@@ -117,6 +122,7 @@ impl Driver {
             window: WINDOW,
             messages: MESSAGES,
             patience: parts.line.timing.patience,
+            pair: parts.pair_rate,
         };
         Self {
             parts,
@@ -129,6 +135,7 @@ impl Driver {
             receipts: HashMap::new(),
             releasing: HashMap::new(),
             tokens: HashMap::new(),
+            throttles: Throttles::default(),
             shelf: Shelf::new(SHELF),
             away: Arc::default(),
         }
@@ -139,8 +146,9 @@ impl Driver {
         let soft = self.stop.soft().clone();
         let mut inbox = Vec::with_capacity(INBOX);
         loop {
-            self.pump();
-            let wake = self.wake_at();
+            let now = Instant::now();
+            self.pump(now);
+            let wake = self.wake_at(now);
             tokio::select! {
                 () = soft.cancelled() => break,
                 received = self.commands.recv_many(&mut inbox, INBOX) => {
@@ -165,20 +173,18 @@ impl Driver {
     }
 
     /// Sends what can be sent, asks for what is missing, and looks after what is due.
-    fn pump(&mut self) {
-        let now = Instant::now();
+    fn pump(&mut self, now: Instant) {
         self.scheduler.tick(now);
-        while let Some(admission) = self.scheduler.next(now) {
-            self.calls.spawn(carried(Arc::clone(&self.parts.line), admission));
-        }
+        self.send(now);
         let wants = self.scheduler.wants();
         if !wants.is_empty() {
-            let wants = wants
-                .into_iter()
-                .map(|want| (self.throughput(&want.number), want))
-                .map(|(rate, want)| (want, rate))
-                .collect();
-            let rate = self.parts.rate.clone();
+            let mut rated = Vec::with_capacity(wants.len());
+            for want in wants {
+                let rate = self.throughput(&want.number, now);
+                self.scheduler.rate(&want.number, rate);
+                rated.push((want, rate));
+            }
+            let (wants, rate) = (rated, self.parts.rate.clone());
             self.chores.spawn(async move { Chore::Granted(rate.take(wants).await) });
         }
         let surplus = self.scheduler.surplus();
@@ -196,27 +202,49 @@ impl Driver {
         for message in self.scheduler.stalled() {
             self.parts.waiters.tell(message, queued());
         }
-        while let Some((number, epoch, after)) = self.passes.next(now) {
-            let page = pass::read(self.parts.db.clone(), number, epoch, after);
+        while let Some(read) = self.passes.next(now) {
+            let page = pass::read(self.parts.db.clone(), read, self.parts.line.timing.patience);
             self.chores.spawn(async move { Chore::Page(page.await) });
         }
         metrics::gauge!("messaging_calls_in_flight").set(self.scheduler.in_flight() as f64);
         metrics::gauge!("messaging_window_messages").set(self.scheduler.waiting() as f64);
+        metrics::gauge!("messaging_backlogged").set(self.passes.backlogged() as f64);
+        metrics::gauge!("messaging_numbers_slowed").set(self.throttles.len() as f64);
+        metrics::counter!("messaging_pair_waits_total").increment(self.scheduler.held_up());
     }
 
-    fn wake_at(&self) -> Option<Instant> {
-        [self.scheduler.wake_at(), self.passes.wake_at()]
-            .into_iter()
-            .flatten()
-            .min()
+    /// Sends what can be sent, as long as Meta's host is thought to answer.
+    fn send(&mut self, now: Instant) {
+        let breaker = &self.parts.line.breaker;
+        if self.scheduler.halted() != breaker.is_open() {
+            self.scheduler.halt(breaker.is_open());
+        }
+        while breaker.admits(now)
+            && let Some(admission) = self.scheduler.next(now)
+        {
+            breaker.began(admission.message);
+            self.calls.spawn(carried(Arc::clone(&self.parts.line), admission));
+        }
     }
 
-    fn throughput(&self, number: &str) -> u32 {
-        self.parts
-            .line
-            .projection
-            .of_number(number)
-            .map_or(1, |connection| connection.throughput_per_second)
+    /// When to look up, if nothing happens before.
+    fn wake_at(&self, now: Instant) -> Option<Instant> {
+        let breaker = self.parts.line.breaker.wake_at();
+        [
+            self.scheduler.wake_at(),
+            self.passes.wake_at(),
+            // Whose time has come waits for a message to try.
+            breaker.filter(|at| *at > now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn throughput(&mut self, number: &str, now: Instant) -> u32 {
+        let connection = self.parts.line.projection.of_number(number);
+        let rate = connection.map_or(1, |connection| connection.throughput_per_second);
+        self.throttles.rate(number, rate, now)
     }
 
     fn obey(&mut self, command: Command) {
@@ -233,8 +261,9 @@ impl Driver {
                     let open = self.is_open(&number);
                     self.releasing.remove(&number);
                     self.scheduler.own(&number, epoch, open);
-                    self.scheduler.rate(&number, self.throughput(&number));
-                    self.passes.add(&number, epoch, now);
+                    let rate = self.throughput(&number, now);
+                    self.scheduler.rate(&number, rate);
+                    self.passes.add(&number, epoch, self.parts.line.timing.scan, now);
                 }
             }
             Command::Lost(lost) => {
@@ -258,6 +287,7 @@ impl Driver {
         self.passes.remove(number);
         self.receipts.remove(number);
         self.tokens.remove(number);
+        self.throttles.forget(number);
     }
 
     fn is_open(&mut self, number: &NumberId) -> bool {
@@ -312,9 +342,7 @@ impl Driver {
                 parcel,
             },
         };
-        if self.scheduler.offer(number, offer, now) == Offered::Foreign {
-            self.parts.waiters.tell(fresh.message, queued());
-        }
+        self.take_in(number, offer, now);
     }
 
     fn done(&mut self, chore: Result<Chore, tokio::task::JoinError>) {
@@ -330,16 +358,7 @@ impl Driver {
                     self.receipts.insert(granted.number, granted.receipt);
                 }
             }
-            Chore::Page(page) => {
-                self.passes.read(&page, self.parts.line.timing.scan, now);
-                match page.rows {
-                    Ok(rows) if self.scheduler.epoch(&page.number) == Some(page.epoch) => {
-                        self.scanned(&page.number, page.epoch, rows, now);
-                    }
-                    Err(cause) if self.away.again() => tracing::warn!(%cause, "A queue could not be scanned"),
-                    Ok(_) | Err(_) => {}
-                }
-            }
+            Chore::Page(page) => self.looked(page, now),
             Chore::Rows(hinted, rows) => self.hinted(&hinted, rows, now),
             Chore::Settled => {}
         }
@@ -362,42 +381,8 @@ impl Driver {
             outcome,
             mood,
         } = finished;
-        match mood {
-            Mood::Well => self.scheduler.calm(&number),
-            Mood::Neutral
-            | Mood::Free
-            | Mood::Wait {
-                scope: Scope::Message, ..
-            } => {}
-            Mood::Wait {
-                scope: Scope::Contact,
-                until,
-                ..
-            } => self.scheduler.block(&number, lane, until, now),
-            Mood::Wait {
-                scope: Scope::Number,
-                until,
-                probe,
-            } => self.scheduler.brake(&number, until, probe),
-            Mood::Wait {
-                scope: Scope::Waba,
-                until,
-                probe,
-            } => {
-                let waba = self
-                    .parts
-                    .line
-                    .projection
-                    .of_number(&number)
-                    .map(|connection| connection.waba.clone());
-                self.brake_where(until, probe, |connection| Some(&connection.waba) == waba.as_ref());
-            }
-            Mood::Wait {
-                scope: Scope::App,
-                until,
-                probe,
-            } => self.brake_where(until, probe, |_| true),
-        }
+        self.parts.line.breaker.ended(message, now);
+        self.feel(&number, lane, mood, now);
         if !matches!(outcome, Outcome::Ended) {
             metrics::counter!("messaging_deferred_total").increment(1);
         }
@@ -407,18 +392,8 @@ impl Driver {
         }
         // Whoever still waits was not told by the record: the message is not about to be sent.
         self.parts.waiters.tell(message, queued());
-        if self.scheduler.hungry(&number) {
-            self.passes.hurry(&number, now);
-        }
+        self.refill(&number, now);
         self.release(&number);
-    }
-
-    fn brake_where(&mut self, until: Instant, probe: bool, concerned: impl Fn(&crate::projection::Connection) -> bool) {
-        for connection in self.parts.line.projection.numbers() {
-            if concerned(&connection) {
-                self.scheduler.brake(connection.number.as_str(), until, probe);
-            }
-        }
     }
 
     /// Gives a number up if that was asked for and nothing of it is on its way.

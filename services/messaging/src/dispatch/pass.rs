@@ -1,4 +1,15 @@
-//! The owner's scan: page by page through a number's queue, every few seconds. It finds messages whose hint was lost, calls whose process is gone, and outcomes that nobody settles.
+//! Reading an owned number's queue table.
+//!
+//! Two readings go through it in the order of ids, which is the order of acceptance. The filling takes messages into memory, class by class, as far as there is room, and goes on from where
+//! it stopped when there is room again: what stands at the front and does not leave, messages for later, parked or held, is passed over once and not each time. The sweep goes round and
+//! round at leisure. It finds what the filling has passed by: messages whose time has come, whose hint was lost or that had to leave memory, calls whose process is gone, outcomes that
+//! nobody settles.
+//!
+//! The first look of a number is at everything, which for a short queue is all there is to do. If that is not the end, urgent messages are looked for by their own index before the others,
+//! and conversations behind campaigns in long strides that give no campaign.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -7,132 +18,429 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::scheduler::NumberId;
-use crate::store::queue::{self, Row};
+use super::scheduler::{CLASSES, NORMAL, NumberId, class};
+use crate::store::queue::{self, Look, Row};
 use crate::store::{DbError, run};
 
-/// Rows of one page.
+/// Rows that one reading gives.
 pub(crate) const PAGE: i64 = 2_048;
-/// Pages of a pass that follow one another at once; a longer backlog is read at leisure.
+/// Rows that one reading looks at, where few of them are looked for.
+pub(crate) const SPAN: i64 = 16_384;
+/// Readings that follow one another at once; more are made at leisure.
 const AT_ONCE: u32 = 4;
-const LEISURE: Duration = Duration::from_millis(100);
-/// Pages that are read at a time.
+/// Between readings that somebody waits for.
+const HASTE: Duration = Duration::from_millis(25);
+/// Of the time between sweeps, the share that passes between two strides of one sweep.
+const STRIDES: u32 = 8;
+/// Readings at a time.
 const READERS: usize = 2;
+/// Messages that cannot go within this time stay in the table alone.
+const HORIZON: Duration = Duration::from_mins(1);
 
-/// When each owned number is scanned next, and how far its pass is.
+/// What is read of each owned number next, and how far its readings are.
 #[derive(Debug, Default)]
 pub(crate) struct Passes {
     numbers: HashMap<NumberId, Pass>,
-    due: BTreeSet<(Instant, NumberId)>,
+    due: BTreeSet<(Instant, Job, NumberId)>,
     reading: usize,
+    /// Classes of numbers that have more in the table than in memory.
+    backlogged: usize,
+}
+
+/// Why the table is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Job {
+    /// To take messages in.
+    Fill,
+    /// To find what was passed by.
+    Sweep,
 }
 
 #[derive(Debug)]
 struct Pass {
     epoch: i64,
-    after: Uuid,
-    pages: u32,
-    due: Option<Instant>,
+    fills: [Fill; CLASSES],
+    filling: Task,
+    sweeping: Task,
+    /// How far the sweep is.
+    swept: Uuid,
+    /// The sweep has been round.
+    round: bool,
+    /// How many rows the filling looks at next.
+    span: i64,
 }
 
-/// A page, or why there is none.
-#[derive(Debug)]
-pub(crate) struct Page {
+/// How far a class is in memory.
+#[derive(Debug, Clone, Copy)]
+struct Fill {
+    /// Everything up to here was taken in or passed by.
+    after: Uuid,
+    stage: Stage,
+    /// Since its reading began, this message was stored and not taken in.
+    missed: Option<Uuid>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It is being read.
+    Reading,
+    /// There is more, and no room for it.
+    Full,
+    /// There is no more.
+    All,
+}
+
+#[derive(Debug, Default)]
+struct Task {
+    due: Option<Instant>,
+    under_way: bool,
+    /// Readings in a row.
+    row: u32,
+}
+
+/// A reading to make.
+#[derive(Debug, Clone)]
+pub(crate) struct Read {
     pub number: NumberId,
     pub epoch: i64,
+    pub job: Job,
+    /// The classes that are read: from and to.
+    pub classes: (usize, usize),
+    /// By the index of urgent messages.
+    pub urgent: bool,
+    pub look: Look,
+}
+
+/// A reading that was made.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub read: Read,
+    /// For whoever takes them.
     pub rows: Result<Vec<Row>, DbError>,
+    /// How many they were.
+    given: usize,
+    /// How far it came. None: to the end.
+    reached: Option<Uuid>,
 }
 
 // === impl Passes ===
 
 impl Passes {
-    /// Begins to scan a number, at once.
-    pub(crate) fn add(&mut self, number: &NumberId, epoch: i64, now: Instant) {
+    /// Begins to read a number, at once.
+    pub(crate) fn add(&mut self, number: &NumberId, epoch: i64, interval: Duration, now: Instant) {
         self.remove(number);
-        self.numbers.insert(
-            Arc::clone(number),
-            Pass {
-                epoch,
+        let pass = Pass {
+            epoch,
+            fills: [Fill {
                 after: Uuid::nil(),
-                pages: 0,
-                due: Some(now),
-            },
-        );
-        self.due.insert((now, Arc::clone(number)));
+                stage: Stage::Reading,
+                missed: None,
+            }; CLASSES],
+            filling: Task::default(),
+            sweeping: Task::default(),
+            swept: Uuid::nil(),
+            round: false,
+            span: PAGE,
+        };
+        self.numbers.insert(Arc::clone(number), pass);
+        self.backlogged += CLASSES;
+        self.plan(number, Job::Fill, now);
+        self.plan(number, Job::Sweep, now + interval);
     }
 
     pub(crate) fn remove(&mut self, number: &NumberId) {
-        if let Some(Pass { due: Some(due), .. }) = self.numbers.remove(number) {
-            self.due.remove(&(due, Arc::clone(number)));
+        let Some(pass) = self.numbers.remove(number) else {
+            return;
+        };
+        self.backlogged -= pass.fills.iter().filter(|fill| fill.stage != Stage::All).count();
+        for (task, job) in [(pass.filling, Job::Fill), (pass.sweeping, Job::Sweep)] {
+            if let Some(due) = task.due {
+                self.due.remove(&(due, job, Arc::clone(number)));
+            }
         }
     }
 
-    /// Scans a number from the beginning now: its window has room again.
-    pub(crate) fn hurry(&mut self, number: &NumberId, now: Instant) {
+    /// A message of this class was not taken in, and stays in the table.
+    pub(crate) fn left(&mut self, number: &str, class: usize, message: Uuid) {
         let Some(pass) = self.numbers.get_mut(number) else {
             return;
         };
-        // One whose page is being read goes on by itself.
-        let Some(due) = pass.due else { return };
-        *pass = Pass {
-            epoch: pass.epoch,
-            after: Uuid::nil(),
-            pages: 0,
-            due: Some(now),
+        let fill = &mut pass.fills[class];
+        let before = before(message);
+        match fill.stage {
+            Stage::Reading => fill.missed = Some(fill.missed.map_or(message, |missed| missed.min(message))),
+            Stage::Full => fill.after = fill.after.min(before),
+            Stage::All => {
+                (fill.after, fill.stage) = (before, Stage::Full);
+                self.backlogged += 1;
+            }
+        }
+    }
+
+    /// There is room for more of this class.
+    pub(crate) fn resume(&mut self, number: &NumberId, class: usize, now: Instant) {
+        let Some(pass) = self.numbers.get_mut(number) else {
+            return;
         };
-        self.due.remove(&(due, Arc::clone(number)));
-        self.due.insert((now, Arc::clone(number)));
+        if pass.fills[class].stage == Stage::Full {
+            pass.fills[class].stage = Stage::Reading;
+            self.plan(number, Job::Fill, now);
+        }
     }
 
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         (self.reading < READERS)
-            .then(|| self.due.first().map(|(at, _)| *at))
+            .then(|| self.due.first().map(|(at, ..)| *at))
             .flatten()
     }
 
-    /// The next page to read, if one is due and a reader is free.
-    pub(crate) fn next(&mut self, now: Instant) -> Option<(NumberId, i64, Uuid)> {
-        if self.reading >= READERS || self.due.first()?.0 > now {
-            return None;
-        }
-        let (_, number) = self.due.pop_first()?;
-        let pass = self.numbers.get_mut(&number)?;
-        pass.due = None;
-        self.reading += 1;
-        Some((number, pass.epoch, pass.after))
+    /// Classes of numbers that have more in the table than in memory.
+    pub(crate) fn backlogged(&self) -> usize {
+        self.backlogged
     }
 
-    /// A page was read, or not: goes on with the next, or begins anew after `interval`.
-    pub(crate) fn read(&mut self, page: &Page, interval: Duration, now: Instant) {
+    /// The next reading, if one is due and a reader is free.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Read> {
+        while self.reading < READERS && self.due.first()?.0 <= now {
+            let (_, job, number) = self.due.pop_first()?;
+            let Some(pass) = self.numbers.get_mut(&number) else {
+                continue;
+            };
+            let task = pass.task(job);
+            task.due = None;
+            if let Some(read) = pass.read(job, &number) {
+                pass.task(job).under_way = true;
+                self.reading += 1;
+                return Some(read);
+            }
+        }
+        None
+    }
+
+    /// A reading was made, or failed. `refused`: the first message of each class for which there was no room. Plans the next, and gives the classes whose reading has come to its end: true
+    /// at the end of the table, false where there was no room.
+    pub(crate) fn read(
+        &mut self,
+        page: &Page,
+        refused: &[Option<Uuid>; CLASSES],
+        interval: Duration,
+        now: Instant,
+    ) -> Vec<(usize, bool)> {
         self.reading -= 1;
-        let Some(pass) = self
-            .numbers
-            .get_mut(&page.number)
-            .filter(|pass| pass.epoch == page.epoch && pass.due.is_none())
-        else {
+        let Read {
+            number,
+            epoch,
+            job,
+            classes,
+            ..
+        } = &page.read;
+        let Some(pass) = self.numbers.get_mut(number).filter(|pass| pass.epoch == *epoch) else {
+            return Vec::new();
+        };
+        if !std::mem::replace(&mut pass.task(*job).under_way, false) {
+            return Vec::new();
+        }
+        if page.rows.is_err() {
+            self.plan(number, *job, now + interval);
+            return Vec::new();
+        }
+        let reached = page.reached;
+        match job {
+            Job::Fill => {
+                let ended = pass.filled(*classes, reached, refused);
+                pass.stride(page.given);
+                self.backlogged -= ended.iter().filter(|(_, all)| *all).count();
+                let again = pass.fills.iter().any(|fill| fill.stage == Stage::Reading);
+                let at = now + pass.filling.pause(again, HASTE);
+                if again {
+                    self.plan(number, Job::Fill, at);
+                }
+                ended
+            }
+            Job::Sweep => {
+                let stride = if pass.round { interval / STRIDES } else { HASTE };
+                pass.swept = reached.unwrap_or_default();
+                pass.round |= reached.is_none();
+                let pause = pass.sweeping.pause(reached.is_some(), stride);
+                let at = now + if reached.is_some() { pause } else { interval };
+                self.plan(number, Job::Sweep, at);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Plans a reading, unless one is under way or planned: what ends plans the next.
+    fn plan(&mut self, number: &NumberId, job: Job, at: Instant) {
+        let Some(pass) = self.numbers.get_mut(number) else {
             return;
         };
-        let more = page
-            .rows
-            .as_ref()
-            .ok()
-            .filter(|rows| rows.len() as i64 == PAGE)
-            .and_then(|rows| rows.last());
-        let due = if let Some(last) = more {
-            pass.after = last.message;
-            pass.pages += 1;
-            if pass.pages < AT_ONCE { now } else { now + LEISURE }
-        } else {
-            (pass.after, pass.pages) = (Uuid::nil(), 0);
-            now + interval
-        };
-        pass.due = Some(due);
-        self.due.insert((due, Arc::clone(&page.number)));
+        let task = pass.task(job);
+        if !task.under_way && task.due.is_none() {
+            task.due = Some(at);
+            self.due.insert((at, job, Arc::clone(number)));
+        }
     }
 }
 
-/// Reads one page.
-pub(crate) async fn read(db: PgPool, number: NumberId, epoch: i64, after: Uuid) -> Page {
-    let rows = run!(db, "queue.page", |conn| queue::page(conn, &number, after, PAGE));
-    Page { number, epoch, rows }
+// === impl Pass ===
+
+impl Pass {
+    fn task(&mut self, job: Job) -> &mut Task {
+        match job {
+            Job::Fill => &mut self.filling,
+            Job::Sweep => &mut self.sweeping,
+        }
+    }
+
+    fn read(&self, job: Job, number: &NumberId) -> Option<Read> {
+        let all = (0, CLASSES - 1);
+        let (after, classes) = match job {
+            Job::Sweep => (self.swept, all),
+            Job::Fill => {
+                let reads = |class: &usize| self.fills[*class].stage == Stage::Reading;
+                let first = (0..CLASSES).find(reads)?;
+                let after = self.fills[first].after;
+                let together = |class: &usize| reads(class) && self.fills[*class].after == after;
+                // Urgent messages alone, unless nothing has been read yet.
+                let last = if first == 0 && !(after.is_nil() && (0..CLASSES).all(|class| together(&class))) {
+                    0
+                } else {
+                    (first..CLASSES).take_while(together).last().unwrap_or(first)
+                };
+                (after, (first, last))
+            }
+        };
+        let until = std::array::from_fn(|class| match (job, self.fills[class].stage) {
+            // What lies beyond is the filling's.
+            (Job::Sweep, Stage::Reading | Stage::Full) => self.fills[class].after,
+            (Job::Sweep, Stage::All) | (Job::Fill, _) => Uuid::max(),
+        });
+        Some(Read {
+            number: Arc::clone(number),
+            epoch: self.epoch,
+            job,
+            classes,
+            urgent: job == Job::Fill && classes == (0, 0),
+            look: Look {
+                after,
+                span: if job == Job::Fill { self.span } else { SPAN },
+                limit: PAGE,
+                priorities: priorities(classes),
+                until,
+                horizon: HORIZON.as_secs_f64(),
+                patience: 0.0,
+            },
+        })
+    }
+
+    /// The filling takes longer strides where little of what it looks at is looked for.
+    fn stride(&mut self, given: usize) {
+        self.span = if given as i64 > self.span / 4 {
+            PAGE
+        } else {
+            (self.span * 2).min(SPAN)
+        };
+    }
+
+    /// A filling of these classes has `reached` a message, or the end. Gives the classes that are done, for now.
+    fn filled(
+        &mut self,
+        (first, last): (usize, usize),
+        reached: Option<Uuid>,
+        refused: &[Option<Uuid>; CLASSES],
+    ) -> Vec<(usize, bool)> {
+        let mut ended = Vec::new();
+        for class in first..=last {
+            let fill = &mut self.fills[class];
+            if let Some(refused) = refused[class] {
+                let first = fill.missed.take().map_or(refused, |missed| missed.min(refused));
+                (fill.after, fill.stage) = (before(first), Stage::Full);
+                ended.push((class, false));
+            } else if let Some(reached) = reached {
+                fill.after = reached;
+            } else if let Some(missed) = fill.missed.take() {
+                // It came after the look at the end.
+                fill.after = before(missed);
+            } else {
+                fill.stage = Stage::All;
+                ended.push((class, true));
+            }
+        }
+        ended
+    }
+}
+
+// === impl Task ===
+
+impl Task {
+    /// How long to pause before the next reading, if there is one in the same row.
+    fn pause(&mut self, again: bool, pause: Duration) -> Duration {
+        self.row = if again { self.row + 1 } else { 0 };
+        if self.row < AT_ONCE { Duration::ZERO } else { pause }
+    }
+}
+
+// === impl Page ===
+
+impl Page {
+    fn new(read: Read, mut rows: Result<Vec<Row>, DbError>) -> Self {
+        let (mut given, mut reached) = (0, None);
+        if let Ok(rows) = &mut rows {
+            let edge = rows.iter().position(|row| row.edge);
+            reached = edge.map(|edge| rows.remove(edge).message);
+            rows.sort_unstable_by_key(|row| row.message);
+            given = rows.len();
+            if given as i64 == read.look.limit {
+                // There may be more that was looked for before the edge.
+                reached = rows.last().map(|row| row.message);
+            }
+        }
+        Self {
+            read,
+            rows,
+            given,
+            reached,
+        }
+    }
+}
+
+/// Whatever comes after this comes from `message` on.
+fn before(message: Uuid) -> Uuid {
+    Uuid::from_u128(message.as_u128().saturating_sub(1))
+}
+
+/// The priorities of these classes, from and to. The outermost ones hold what no class has.
+fn priorities((first, last): (usize, usize)) -> (i16, i16) {
+    let normal = class(NORMAL);
+    let from = match first.cmp(&normal) {
+        std::cmp::Ordering::Less => i16::MIN,
+        std::cmp::Ordering::Equal => NORMAL,
+        std::cmp::Ordering::Greater => NORMAL + 1,
+    };
+    let to = match last.cmp(&normal) {
+        std::cmp::Ordering::Less => NORMAL - 1,
+        std::cmp::Ordering::Equal => NORMAL,
+        std::cmp::Ordering::Greater => i16::MAX,
+    };
+    (from, to)
+}
+
+/// Makes a reading.
+pub(crate) async fn read(db: PgPool, mut read: Read, patience: Duration) -> Page {
+    read.look.patience = patience.as_secs_f64();
+    let (number, look) = (&*read.number, &read.look);
+    let (rows, kind) = match (read.job, read.urgent) {
+        (_, true) => (
+            run!(db, "queue.look_for_urgent", |conn| queue::look_for_urgent(
+                conn, number, look
+            )),
+            "urgent",
+        ),
+        (job, false) => (
+            run!(db, "queue.look", |conn| queue::look(conn, number, look)),
+            if job == Job::Fill { "fill" } else { "sweep" },
+        ),
+    };
+    metrics::counter!("messaging_readings_total", "kind" => kind).increment(1);
+    Page::new(read, rows)
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use outeract_buckets::{Buckets, Grant, Take};
+use outeract_buckets::{Buckets, Grant, Spend, Take};
 
 use super::scheduler::{NumberId, Want};
+use super::traffic::Came;
 
 /// Takes tokens from the buckets that all processes share. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -90,9 +91,24 @@ impl Rate {
 
 fn take(want: &Want, throughput: u32) -> Take {
     Take {
-        key: format!("{{{}}}:sends", want.number),
+        key: key(&want.number),
         rate_per_second: f64::from(throughput) * STEADY,
         burst: (throughput / BURST).max(1),
         want: want.tokens,
     }
+}
+
+/// What messages that came in cost.
+pub(crate) fn spend(came: &Came) -> Spend {
+    Spend {
+        key: key(&came.number),
+        rate_per_second: f64::from(came.throughput) * STEADY,
+        burst: (came.throughput / BURST).max(1),
+        count: came.messages,
+    }
+}
+
+/// One bucket for what goes out and what comes in.
+fn key(number: &str) -> String {
+    format!("{{{number}}}:sends")
 }

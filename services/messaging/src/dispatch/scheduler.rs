@@ -3,12 +3,20 @@
 //! Numbers take turns, one message each, so one number's backlog delays no other. Within a number the lanes (recipient and priority) take turns, and a lane has at most one message on its
 //! way. A lane's head that waits for its own reason is stepped over after [`Limits::patience`]. Numbers that wait, for tokens, for a pause to end, for a connection, stand aside and cost
 //! nothing until something happens to them.
+//!
+//! Priorities: of five turns of a number four go to its highest class that can send ([`turns`]); campaigns hold neither all of the slots ([`slots`]) nor all of the room in memory
+//! ([`window`]), and leave urgent messages a part of what one user may be sent at once ([`pair`]). So a one-time code waits for the next token and no longer, whatever campaigns wait.
 
 mod lane;
 mod number;
+mod offers;
+mod pair;
+mod slots;
 mod terms;
 #[cfg(test)]
 mod tests;
+mod turns;
+mod window;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -18,8 +26,11 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use self::number::Number;
+use self::slots::Slots;
 
-pub(crate) use self::terms::{Admission, LaneId, Limits, NumberId, Offer, Offered, Outcome, Want};
+pub(crate) use self::terms::{
+    Admission, BULK, CLASSES, LaneId, Limits, NORMAL, NumberId, Offer, Offered, Outcome, URGENT, Want, class,
+};
 
 /// The state machine. `C` is what travels with a message.
 #[derive(Debug)]
@@ -32,11 +43,19 @@ pub(crate) struct Scheduler<C> {
     wanting: Vec<NumberId>,
     /// Numbers that have their share of the slots.
     capped: Vec<NumberId>,
+    /// Numbers whose campaigns wait until others' have fewer slots.
+    bulk_queue: VecDeque<NumberId>,
     timers: BinaryHeap<Reverse<(Instant, NumberId, Alarm)>>,
     /// Messages on their way.
     in_flight: usize,
+    /// Campaigns among them.
+    bulk_in_flight: usize,
+    /// Nothing is sent now: no caller need wait.
+    halted: bool,
     /// Messages that wait.
     waiting: usize,
+    /// Messages that had to wait for their user's rate.
+    held_up: u64,
     /// Awaited messages that are not about to be sent.
     stalled: Vec<Uuid>,
     /// Tokens that were not needed.
@@ -49,6 +68,8 @@ enum Alarm {
     Number,
     Lane(LaneId),
     Aside(Uuid),
+    /// The users that were written to.
+    Pairs,
 }
 
 /// Most tokens that one number asks for at a time.
@@ -64,9 +85,13 @@ impl<C> Scheduler<C> {
             ring: VecDeque::new(),
             wanting: Vec::new(),
             capped: Vec::new(),
+            bulk_queue: VecDeque::new(),
             timers: BinaryHeap::new(),
             in_flight: 0,
+            bulk_in_flight: 0,
+            halted: false,
             waiting: 0,
+            held_up: 0,
             stalled: Vec::new(),
             surplus: Vec::new(),
         }
@@ -76,7 +101,7 @@ impl<C> Scheduler<C> {
     pub(crate) fn own(&mut self, number: &NumberId, epoch: i64, open: bool) {
         self.numbers
             .entry(Arc::clone(number))
-            .or_insert_with(Number::new)
+            .or_insert_with(|| Number::new(self.limits.pair))
             .own(epoch, open);
         self.enlist(number);
     }
@@ -141,55 +166,6 @@ impl<C> Scheduler<C> {
         self.enlist(&key);
     }
 
-    /// Takes a queued message in.
-    pub(crate) fn offer(&mut self, number: &str, offer: Offer<C>, now: Instant) -> Offered {
-        let Some((key, entry)) = self.numbers.get_key_value(number) else {
-            return Offered::Foreign;
-        };
-        if entry.epoch.is_none() {
-            return Offered::Foreign;
-        }
-        let key = Arc::clone(key);
-        let message = offer.message;
-        let awaited = offer.awaited;
-        let lane = offer.lane;
-        let room = self.waiting < self.limits.messages || entry.len() < self.limits.window.min(64);
-        let full = entry.len() >= self.limits.window || !room;
-        let Some(entry) = self.numbers.get_mut(number) else {
-            return Offered::Foreign;
-        };
-        if entry.knows(message) {
-            let sooner = entry.hasten(message, offer.ready, now);
-            if awaited && !entry.awaits(message, now) {
-                self.stalled.push(message);
-            }
-            if let Some(lane) = sooner {
-                self.look(&key, lane, now);
-            }
-            return Offered::Known;
-        }
-        if full {
-            // What waits for a time of its own makes room for what can go.
-            if offer.ready > now || !entry.evict() {
-                entry.more = true;
-                if awaited {
-                    self.stalled.push(message);
-                }
-                return Offered::Full;
-            }
-            self.waiting -= 1;
-        }
-        if let Some((at, alarm)) = entry.insert(offer, now) {
-            self.timers.push(Reverse((at, Arc::clone(&key), alarm)));
-        }
-        self.waiting += 1;
-        if awaited && !entry.awaits(message, now) {
-            self.stalled.push(message);
-        }
-        self.look(&key, lane, now);
-        Offered::Taken
-    }
-
     /// A message that waits is not to be sent any more. One that is on its way comes to its end.
     pub(crate) fn withdraw(&mut self, number: &str, message: Uuid, now: Instant) {
         let Some((key, _)) = self.numbers.get_key_value(number) else {
@@ -244,6 +220,54 @@ impl<C> Scheduler<C> {
         self.give_back(number);
     }
 
+    /// No campaign is sent from `number` until then.
+    pub(crate) fn brake_bulk(&mut self, number: &str, until: Instant) {
+        let Some((key, _)) = self.numbers.get_key_value(number) else {
+            return;
+        };
+        let key = Arc::clone(key);
+        if let Some(entry) = self.numbers.get_mut(number) {
+            entry.bulk_braked_until = Some(entry.bulk_braked_until.map_or(until, |known| known.max(until)));
+            entry.stall_bulk(&mut self.stalled);
+        }
+        self.timers.push(Reverse((until, key, Alarm::Number)));
+    }
+
+    /// Meta takes nothing from `number` for this user until then.
+    pub(crate) fn hold_up(&mut self, number: &str, contact: Uuid, until: Instant, now: Instant) {
+        let Some((key, _)) = self.numbers.get_key_value(number) else {
+            return;
+        };
+        let key = Arc::clone(key);
+        let alarm = self
+            .numbers
+            .get_mut(number)
+            .and_then(|entry| entry.hold_up(contact, until, now));
+        if let Some((at, alarm)) = alarm {
+            self.timers.push(Reverse((at, key, alarm)));
+        }
+    }
+
+    /// Nothing is sent from now on, or again.
+    pub(crate) fn halt(&mut self, halted: bool) {
+        self.halted = halted;
+        if halted {
+            for entry in self.numbers.values_mut() {
+                entry.stall(&mut self.stalled);
+            }
+        }
+    }
+
+    /// Nothing is sent now.
+    pub(crate) fn halted(&self) -> bool {
+        self.halted
+    }
+
+    /// Nothing is sent from this number for now, by Meta's word.
+    pub(crate) fn braked(&self, number: &str, now: Instant) -> bool {
+        self.numbers.get(number).is_some_and(|entry| entry.braked(now))
+    }
+
     /// Whatever was waited for has come: nothing holds `number` back but its tokens.
     pub(crate) fn unbrake(&mut self, number: &str) {
         let Some((key, _)) = self.numbers.get_key_value(number) else {
@@ -252,6 +276,7 @@ impl<C> Scheduler<C> {
         let key = Arc::clone(key);
         if let Some(entry) = self.numbers.get_mut(number) {
             entry.braked_until = None;
+            entry.bulk_braked_until = None;
             entry.probing = false;
         }
         self.enlist(&key);
@@ -282,40 +307,48 @@ impl<C> Scheduler<C> {
 
     /// The next message to send, if there is one, and a slot and a token for it.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Admission<C>> {
+        let mut alarms = Vec::new();
         while self.in_flight < self.limits.calls {
-            let key = self.ring.pop_front()?;
-            // Whoever else wants a slot now: then nobody may have more than half of them. The last eighth is kept for whoever comes next.
-            let others = !self.ring.is_empty() || !self.wanting.is_empty();
-            let share = if others {
-                self.limits.calls / 2
-            } else {
-                self.limits.calls - self.limits.calls / 8
+            let slots = self.slots();
+            let Some(key) = self.ring.pop_front() else {
+                if slots.room_for_bulk() && self.uncap_bulk() {
+                    continue;
+                }
+                return None;
             };
             let Some(entry) = self.numbers.get_mut(&key) else {
                 continue;
             };
             entry.listed = false;
-            if !entry.eligible(now) {
+            let Some(best) = entry.best(now) else {
                 self.give_back(&key);
                 continue;
-            }
-            if entry.in_flight() >= share.max(1) {
-                entry.listed = true;
-                self.capped.push(key);
+            };
+            let Some(lowest) = slots
+                .lowest(entry.in_flight(), entry.urgent_in_flight())
+                .filter(|lowest| best <= *lowest)
+            else {
+                self.cap(key, best, slots);
                 continue;
-            }
+            };
             if entry.tokens == 0 {
                 entry.listed = true;
                 self.wanting.push(key);
                 continue;
             }
-            let Some((lane, row)) = entry.depart(now) else {
+            let departed = entry.depart(lowest, now, &mut alarms, &mut self.stalled);
+            for (at, alarm) in alarms.drain(..) {
+                self.timers.push(Reverse((at, Arc::clone(&key), alarm)));
+            }
+            let Some((lane, row)) = departed else {
                 self.give_back(&key);
+                self.enlist(&key);
                 continue;
             };
             entry.tokens -= 1;
             self.waiting -= 1;
             self.in_flight += 1;
+            self.bulk_in_flight += usize::from(lane.class() == class(BULK));
             if entry.crowded(now) {
                 entry.stall(&mut self.stalled);
             }
@@ -350,14 +383,18 @@ impl<C> Scheduler<C> {
         let Some(entry) = self.numbers.get_mut(number) else {
             return;
         };
-        if !entry.arrive(lane, message) {
+        let Some(class_of) = entry.arrive(lane, message) else {
             return;
-        }
+        };
         self.in_flight -= 1;
+        self.bulk_in_flight -= usize::from(class_of == class(BULK));
         match outcome {
             Outcome::Ended => {}
             Outcome::Again { ready, cargo } => {
-                if entry.epoch.is_some() {
+                // What has long to wait stays in the table alone when there is no room for it.
+                let kept = ready <= now + self.limits.patience
+                    || entry.window.room_for_later(class_of, &self.limits, self.waiting);
+                if entry.epoch.is_some() && kept {
                     let offer = Offer {
                         message,
                         lane,
@@ -374,14 +411,63 @@ impl<C> Scheduler<C> {
             Outcome::Unknown { until } => entry.block(lane, until),
         }
         self.look(&key, lane, now);
+        if class_of == class(BULK) {
+            self.uncap_bulk();
+        }
         // At most two numbers can have their share at a time.
         for capped in std::mem::take(&mut self.capped) {
-            if let Some(entry) = self.numbers.get_mut(&capped) {
-                entry.listed = false;
-            }
-            self.enlist(&capped);
+            self.uncap(&capped);
         }
         self.drop_if_done(number);
+    }
+
+    fn slots(&self) -> Slots {
+        Slots {
+            calls: self.limits.calls,
+            bulk: self.bulk_in_flight,
+            // The one that asks is not in the ring any more.
+            others: self.ring.len() > 1 || !self.wanting.is_empty(),
+        }
+    }
+
+    /// A number waits for a slot for its class `best`.
+    fn cap(&mut self, number: NumberId, best: usize, slots: Slots) {
+        let Some(entry) = self.numbers.get_mut(&number) else {
+            return;
+        };
+        entry.listed = true;
+        entry.capped = Some(best);
+        if best < class(BULK) || slots.room_for_bulk() {
+            self.capped.push(number);
+            return;
+        }
+        if !entry.queued_for_bulk {
+            entry.queued_for_bulk = true;
+            self.bulk_queue.push_back(Arc::clone(&number));
+        }
+        self.give_back(&number);
+    }
+
+    /// A number need not wait for a slot any more.
+    fn uncap(&mut self, number: &NumberId) {
+        if let Some(entry) = self.numbers.get_mut(number)
+            && entry.capped.take().is_some()
+        {
+            entry.listed = false;
+            self.enlist(number);
+        }
+    }
+
+    /// A campaign can have a slot. False: none waits.
+    fn uncap_bulk(&mut self) -> bool {
+        let Some(number) = self.bulk_queue.pop_front() else {
+            return false;
+        };
+        if let Some(entry) = self.numbers.get_mut(&number) {
+            entry.queued_for_bulk = false;
+        }
+        self.uncap(&number);
+        true
     }
 
     /// Numbers that need tokens now, each asked for once.
@@ -440,6 +526,15 @@ impl<C> Scheduler<C> {
                     self.enlist(&number);
                 }
                 Alarm::Lane(lane) => self.look(&number, lane, now),
+                Alarm::Pairs => {
+                    if self
+                        .numbers
+                        .get_mut(&number)
+                        .is_some_and(|entry| entry.expire_pairs(now))
+                    {
+                        self.timers.push(Reverse((now + pair::LOOK, number, Alarm::Pairs)));
+                    }
+                }
                 Alarm::Aside(message) => {
                     if let Some(lane) = self
                         .numbers
@@ -458,6 +553,11 @@ impl<C> Scheduler<C> {
         self.timers.peek().map(|Reverse((at, _, _))| *at)
     }
 
+    /// How often a message had to wait for its user's rate, since the last call.
+    pub(crate) fn held_up(&mut self) -> u64 {
+        std::mem::take(&mut self.held_up)
+    }
+
     /// Awaited messages that turned out not to be about to be sent, since the last call.
     pub(crate) fn stalled(&mut self) -> Vec<Uuid> {
         std::mem::take(&mut self.stalled)
@@ -468,19 +568,12 @@ impl<C> Scheduler<C> {
         std::mem::take(&mut self.surplus)
     }
 
-    /// Numbers whose window is at most half full although there is more in the queue table; each once until the next refusal.
-    pub(crate) fn hungry(&mut self, number: &str) -> bool {
-        let window = self.limits.window;
-        self.numbers.get_mut(number).is_some_and(|entry| {
-            let hungry = entry.more && entry.len() <= window / 2;
-            entry.more &= !hungry;
-            hungry
-        })
-    }
-
     /// Puts a number into the ring, if it can send and is in no list.
     fn enlist(&mut self, number: &NumberId) {
         if let Some(entry) = self.numbers.get_mut(number) {
+            if entry.outgrew_its_cap() {
+                (entry.capped, entry.listed) = (None, false);
+            }
             if !entry.listed && entry.open && entry.epoch.is_some() && entry.ready() > 0 {
                 entry.listed = true;
                 self.ring.push_back(Arc::clone(number));
@@ -492,7 +585,7 @@ impl<C> Scheduler<C> {
 
     fn look(&mut self, number: &NumberId, lane: LaneId, now: Instant) {
         if let Some(entry) = self.numbers.get_mut(number) {
-            for (at, alarm) in entry.look(lane, now, self.limits.patience) {
+            for (at, alarm) in entry.look(lane, now, self.limits.patience, &mut self.held_up) {
                 self.timers.push(Reverse((at, Arc::clone(number), alarm)));
             }
         }

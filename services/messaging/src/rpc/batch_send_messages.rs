@@ -1,6 +1,7 @@
 //! `BatchSendMessages`: many messages, each stored or refused by itself, in their order.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -29,10 +30,13 @@ pub(super) async fn batch_send_messages(
     request: Request<BatchSendMessagesRequest>,
 ) -> Reply<BatchSendMessagesResponse> {
     let application = caller::application(&request)?.id;
+    let call = Arc::clone(caller::call(&request)?);
     let messages = request.into_inner().messages;
     if !(1..=MOST).contains(&messages.len()) {
         return Err(Fault::invalid("messages", format!("must be 1 to {MOST} messages")).into());
     }
+    // One was charged when the call came.
+    call.charge(messages.len() as u32 - 1)?;
     // Prepared in any order, and then stored in the given one.
     let orders: Vec<Result<Order, Fault>> = futures_util::stream::iter(messages)
         .map(|message| prepare(service, application, message))

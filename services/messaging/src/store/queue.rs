@@ -23,6 +23,26 @@ pub(crate) struct Row {
     pub expired: bool,
     /// It has not been tried: what it waits for is the time that its sender chose.
     pub scheduled: bool,
+    /// It is no message to look at but says how far the look came: there may be more behind it.
+    pub edge: bool,
+}
+
+/// A look at a stretch of a number's queue, in the order of ids.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    pub after: Uuid,
+    /// Rows that are looked at.
+    pub span: i64,
+    /// Rows that are given.
+    pub limit: i64,
+    /// Priorities from and to.
+    pub priorities: (i16, i16),
+    /// Of the classes 1, 2 and 3: queued messages are given up to this id.
+    pub until: [Uuid; 3],
+    /// Seconds: messages that cannot go in this time are not given.
+    pub horizon: f64,
+    /// Seconds: held messages whose intent is older are not given.
+    pub patience: f64,
 }
 
 /// What a call to Meta needs of a message.
@@ -34,24 +54,90 @@ pub(crate) struct Load {
     pub sealed: Vec<u8>,
 }
 
-/// One page of a number's queue in the order of ids, after `after`.
-pub(crate) async fn page(conn: &mut PgConnection, number: &str, after: Uuid, limit: i64) -> sqlx::Result<Vec<Row>> {
+/// Looks at a stretch of a number's queue and gives what concerns its owner: messages that can go before long, or have expired, and those that are on their way or of unknown outcome. The
+/// others are passed over where they are, so that a million rows cost little. If the stretch ends before the queue does, a row that is marked says where.
+pub(crate) async fn look(conn: &mut PgConnection, number: &str, look: &Look) -> sqlx::Result<Vec<Row>> {
+    let [urgent, normal, bulk] = look.until;
     sqlx::query_as!(
         Row,
         r#"
-        SELECT q.message_id AS message, q.contact_id AS contact, q.connection_id AS connection, q.place, q.epoch, q.attempt, q.state, q.priority, q.held,
-               extract(epoch FROM q.ready_at - clock.now)::float8 AS "ready_in!", extract(epoch FROM clock.now - q.intent_at)::float8 AS intent_age,
-               q.expires_at <= clock.now AS "expired!", q.attempt = 0 AND q.reason IS NULL AND q.ready_at > clock.now AS "scheduled!"
-        FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN messaging.queue q
-        WHERE q.phone_number_id = $1 AND q.message_id > $2
-        ORDER BY q.message_id LIMIT $3
+        WITH clock AS MATERIALIZED (
+            SELECT messaging.now_() AS now
+        ), edge AS MATERIALIZED (
+            SELECT q.message_id FROM messaging.queue q
+            WHERE q.phone_number_id = $1 AND q.message_id > $2 ORDER BY q.message_id OFFSET $3::bigint - 1 LIMIT 1
+        ), found AS (
+            SELECT q.message_id, q.contact_id, q.connection_id, q.place, q.epoch, q.attempt, q.state, q.priority, q.held, q.ready_at, q.intent_at,
+                   q.expires_at, q.reason
+            FROM messaging.queue q
+            WHERE q.phone_number_id = $1 AND q.message_id > $2
+              AND q.message_id <= coalesce((SELECT message_id FROM edge), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+              AND q.priority BETWEEN $5 AND $6
+              AND (q.expires_at <= (SELECT now FROM clock)
+                   OR CASE q.state
+                      WHEN 1 THEN NOT q.held AND q.ready_at <= (SELECT now FROM clock) + make_interval(secs => $7)
+                           AND q.message_id <= CASE WHEN q.priority <= 1 THEN $9::uuid WHEN q.priority = 2 THEN $10::uuid ELSE $11::uuid END
+                      WHEN 4 THEN NOT q.held OR q.intent_at > (SELECT now FROM clock) - make_interval(secs => $8)
+                      ELSE true
+                   END)
+            ORDER BY q.message_id LIMIT $4
+        )
+        SELECT message_id AS "message!", contact_id AS "contact!", connection_id AS "connection!", place AS "place!", epoch AS "epoch!", attempt AS "attempt!",
+               state AS "state!", priority AS "priority!", held AS "held!", extract(epoch FROM ready_at - now)::float8 AS "ready_in!",
+               extract(epoch FROM now - intent_at)::float8 AS intent_age, expires_at <= now AS "expired!",
+               attempt = 0 AND reason IS NULL AND ready_at > now AS "scheduled!", false AS "edge!"
+        FROM found CROSS JOIN clock
+        UNION ALL
+        SELECT message_id, message_id, message_id, 0, 0, 0, 0::smallint, 0::smallint, false, 0, NULL, false, false, true FROM edge
         "#,
         number,
-        after,
-        limit,
+        look.after,
+        look.span,
+        look.limit,
+        look.priorities.0,
+        look.priorities.1,
+        look.horizon,
+        look.patience,
+        urgent,
+        normal,
+        bulk,
     )
     .fetch_all(conn)
     .await
+}
+
+/// Looks at a number's urgent messages alone, as [`look`] does, by an index of theirs: whatever else waits before them. If there are more than the limit, a row that is marked says where.
+pub(crate) async fn look_for_urgent(conn: &mut PgConnection, number: &str, look: &Look) -> sqlx::Result<Vec<Row>> {
+    let mut rows = sqlx::query_as!(
+        Row,
+        r#"
+        WITH clock AS MATERIALIZED (
+            SELECT messaging.now_() AS now
+        )
+        SELECT q.message_id AS message, q.contact_id AS contact, q.connection_id AS connection, q.place, q.epoch, q.attempt, q.state, q.priority, q.held,
+               extract(epoch FROM q.ready_at - (SELECT now FROM clock))::float8 AS "ready_in!",
+               extract(epoch FROM (SELECT now FROM clock) - q.intent_at)::float8 AS intent_age, q.expires_at <= (SELECT now FROM clock) AS "expired!",
+               q.attempt = 0 AND q.reason IS NULL AND q.ready_at > (SELECT now FROM clock) AS "scheduled!", false AS "edge!"
+        FROM messaging.queue q
+        WHERE q.phone_number_id = $1 AND q.priority <= 1 AND q.message_id > $2
+        ORDER BY q.message_id LIMIT $3
+        "#,
+        number,
+        look.after,
+        look.limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    if let Some(last) = rows.last().filter(|_| rows.len() as i64 == look.limit) {
+        let edge = Row {
+            edge: true,
+            ..last.clone()
+        };
+        rows.push(edge);
+    }
+    // Its own stretch ends where its rows do: what cannot go before long is left out here.
+    rows.retain(|row| row.edge || row.expired || row.state != 1 || row.ready_in <= look.horizon);
+    Ok(rows)
 }
 
 /// Queued messages of several numbers by their ids. Those that have ended are missing.
@@ -63,7 +149,8 @@ pub(crate) async fn rows(conn: &mut PgConnection, keys: &[(&str, Uuid)]) -> sqlx
         r#"
         SELECT q.message_id AS message, q.contact_id AS contact, q.connection_id AS connection, q.place, q.epoch, q.attempt, q.state, q.priority, q.held,
                extract(epoch FROM q.ready_at - clock.now)::float8 AS "ready_in!", extract(epoch FROM clock.now - q.intent_at)::float8 AS intent_age,
-               q.expires_at <= clock.now AS "expired!", q.attempt = 0 AND q.reason IS NULL AND q.ready_at > clock.now AS "scheduled!"
+               q.expires_at <= clock.now AS "expired!", q.attempt = 0 AND q.reason IS NULL AND q.ready_at > clock.now AS "scheduled!",
+               false AS "edge!"
         FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN unnest($1::text[], $2::uuid[]) AS asked (number, message)
         CROSS JOIN LATERAL (
             SELECT * FROM messaging.queue q WHERE q.phone_number_id = asked.number AND q.message_id = asked.message LIMIT 1

@@ -13,8 +13,9 @@ use super::{Chore, Driver};
 use crate::dispatch::call::{Line, expiry};
 use crate::dispatch::cargo::Cargo;
 use crate::dispatch::hints::Hinted;
+use crate::dispatch::pass::{Job, Page};
 use crate::dispatch::record::{Finding, Note, Noted};
-use crate::dispatch::scheduler::{LaneId, NumberId, Offer, Offered};
+use crate::dispatch::scheduler::{CLASSES, LaneId, NumberId, Offer, Offered};
 use crate::events::Subject;
 use crate::problem::{self, OUTCOME_UNKNOWN};
 use crate::status::{self, queued};
@@ -59,9 +60,7 @@ impl Driver {
                 _ if self.scheduler.flies(&hint.number, hint.message) => {}
                 Some(row) if row.state == Submission::Queued.code() && !row.held => {
                     let offer = offer(&row, hint.awaited, now);
-                    if self.scheduler.offer(&hint.number, offer, now) == Offered::Foreign {
-                        self.parts.waiters.tell(hint.message, queued());
-                    }
+                    self.take_in(&hint.number, offer, now);
                 }
                 Some(_) => self.parts.waiters.tell(hint.message, queued()),
                 None => {
@@ -85,12 +84,59 @@ impl Driver {
         }
     }
 
-    /// A page of an owned number's queue.
-    pub(super) fn scanned(&mut self, number: &NumberId, epoch: i64, rows: Vec<Row>, now: Instant) {
+    /// A message was stored a moment ago.
+    pub(super) fn take_in(&mut self, number: &str, offer: Offer<Cargo>, now: Instant) {
+        let (message, class) = (offer.message, offer.lane.class());
+        match self.scheduler.fresh(number, offer, now) {
+            Offered::Foreign => self.parts.waiters.tell(message, queued()),
+            Offered::Full => self.passes.left(number, class, message),
+            Offered::Taken | Offered::Known | Offered::Later => {}
+        }
+    }
+
+    /// A part of a number's queue was read.
+    pub(super) fn looked(&mut self, mut page: Page, now: Instant) {
+        let interval = self.parts.line.timing.scan;
+        let number = Arc::clone(&page.read.number);
+        let mut refused = [None; CLASSES];
+        if self.scheduler.epoch(&number) == Some(page.read.epoch) {
+            match &mut page.rows {
+                Ok(rows) => {
+                    refused = self.found(&number, page.read.epoch, std::mem::take(rows), now);
+                    if page.read.job == Job::Sweep {
+                        for (class, message) in refused.iter().enumerate() {
+                            if let Some(message) = message {
+                                self.passes.left(&number, class, *message);
+                            }
+                        }
+                    }
+                }
+                Err(cause) if self.away.again() => tracing::warn!(%cause, "A queue could not be read"),
+                Err(_) => {}
+            }
+        }
+        for (class, all) in self.passes.read(&page, &refused, interval, now) {
+            self.scheduler.read(&number, class, all);
+        }
+        self.refill(&number, now);
+    }
+
+    /// Goes on reading a number's queue where there is room again.
+    pub(super) fn refill(&mut self, number: &NumberId, now: Instant) {
+        for (class, hungry) in self.scheduler.hungry(number).into_iter().enumerate() {
+            if hungry {
+                self.passes.resume(number, class, now);
+            }
+        }
+    }
+
+    /// Rows of an owned number's queue, in the order of ids. Gives the first message of each class for which there was no room: what is behind it stays in the table as well.
+    fn found(&mut self, number: &NumberId, epoch: i64, rows: Vec<Row>, now: Instant) -> [Option<Uuid>; CLASSES] {
         let timing = self.parts.line.timing;
         let mut gone = Vec::new();
         let mut expired = Vec::new();
         let mut unsettled = Vec::new();
+        let mut refused = [None; CLASSES];
         for row in rows {
             if self.scheduler.flies(number, row.message) {
                 continue;
@@ -105,9 +151,11 @@ impl Driver {
                     self.scheduler.withdraw(number, row.message, now);
                     expired.push(row);
                 }
-                Ok(Submission::Queued) if !row.held => {
-                    self.scheduler
-                        .offer(number, offer(&row, self.parts.waiters.awaited(row.message), now), now);
+                Ok(Submission::Queued) if !row.held && refused[lane.class()].is_none() => {
+                    let offer = offer(&row, self.parts.waiters.awaited(row.message), now);
+                    if self.scheduler.offer(number, offer, now) == Offered::Full {
+                        refused[lane.class()] = Some(row.message);
+                    }
                 }
                 // Of this epoch, and not in memory: its process, this one, did not get to the end of it. Of an older one: its process has had the time that a call may take.
                 Ok(Submission::Sending) if row.epoch >= epoch || age >= timing.call_budget => gone.push(row),
@@ -130,9 +178,7 @@ impl Driver {
         self.sweep(number, gone);
         self.expire(number, expired);
         self.settle(unsettled);
-        if self.scheduler.hungry(number) {
-            self.passes.hurry(number, now);
-        }
+        refused
     }
 
     /// Calls whose process is gone: their outcome is unknown.

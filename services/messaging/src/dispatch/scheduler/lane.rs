@@ -57,14 +57,15 @@ impl<C> Lane<C> {
         }
     }
 
-    /// Its head can go now.
+    /// Its head can go now, where nothing holds its user up.
     pub(super) fn goes(&self, now: Instant) -> bool {
         self.calling.is_none()
             && self.blocked_until.is_none_or(|until| until <= now)
             && self.rows.values().next().is_some_and(|head| head.ready <= now)
     }
 
-    pub(super) fn turn(&self, now: Instant, patience: Duration) -> Turn {
+    /// What it can do. `held_up`: until when its user cannot be written to; that holds for all that is in it, so no head is stepped over for it.
+    pub(super) fn turn(&self, now: Instant, patience: Duration, held_up: Option<Instant>) -> Turn {
         if self.calling.is_some() {
             return Turn::Busy;
         }
@@ -73,7 +74,7 @@ impl<C> Lane<C> {
         }
         match self.rows.values().next() {
             None => Turn::Empty,
-            Some(head) if head.ready <= now => Turn::Ready,
+            Some(head) if head.ready <= now => held_up.map_or(Turn::Ready, Turn::Later),
             Some(head) if head.since + patience <= now => Turn::StepAside,
             Some(head) => Turn::Later(head.ready.min(head.since + patience)),
         }

@@ -1,95 +1,106 @@
 //! One number: its lanes, its tokens, and why it may have to wait.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use uuid::Uuid;
 
 use super::lane::{Lane, Row, Turn};
-use super::{Alarm, LaneId, Offer};
+use super::pair::{self, Pairs};
+use super::turns::Turns;
+use super::window::Window;
+use super::{Alarm, BULK, CLASSES, LaneId, NORMAL, Offer, class};
+use crate::config::PairRate;
 
 /// A message that is sent within this time is about to be sent.
 const SOON: Duration = Duration::from_millis(500);
-/// Of five turns, one goes to the lowest priority that can send; the others to the highest.
-const TURNS: u32 = 5;
 
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts")]
 pub(super) struct Number<C> {
     /// None: this process does not own it, and only waits for what is on its way.
     pub(super) epoch: Option<i64>,
     pub(super) open: bool,
     /// It stands in one of the scheduler's lists.
     pub(super) listed: bool,
+    /// It waits for a slot, and the highest class that does.
+    pub(super) capped: Option<usize>,
+    /// It stands in the queue for campaigns' slots.
+    pub(super) queued_for_bulk: bool,
     pub(super) tokens: u32,
     /// Tokens a second.
     pub(super) rate: u32,
     pub(super) limited_until: Option<Instant>,
     pub(super) braked_until: Option<Instant>,
+    /// Until then campaigns wait.
+    pub(super) bulk_braked_until: Option<Instant>,
     /// One message at a time.
     pub(super) probing: bool,
-    /// The queue table has more than the window.
-    pub(super) more: bool,
+    /// What is in memory of the queue table.
+    pub(super) window: Window,
     /// Messages that wait, a caller with them, and are about to be sent as far as their lane goes.
     pub(super) awaited: HashSet<Uuid>,
     lanes: HashMap<LaneId, Lane<C>>,
     /// Where each waiting message is.
     index: HashMap<Uuid, Spot>,
-    /// Heads that were stepped over, by the time they are ready.
-    aside: BTreeMap<(Instant, Uuid), (LaneId, Row<C>)>,
-    /// Lanes that can send, by priority.
-    ready: BTreeMap<i16, VecDeque<LaneId>>,
-    ready_count: usize,
-    turn: u32,
-    flying: HashSet<Uuid>,
+    /// Heads that were stepped over, by class, by the time they are ready.
+    aside: [BTreeMap<(Instant, Uuid), (LaneId, Row<C>)>; CLASSES],
+    turns: Turns,
+    pairs: Pairs,
+    /// Messages on their way, by their class.
+    flying: HashMap<Uuid, usize>,
+    urgent_in_flight: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Spot {
     Lane(LaneId, i64),
-    Aside(Instant),
+    Aside(LaneId, Instant),
 }
 
 // === impl Number ===
 
 impl<C> Number<C> {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(pair: PairRate) -> Self {
         Self {
             epoch: None,
             open: false,
             listed: false,
+            capped: None,
+            queued_for_bulk: false,
             tokens: 0,
             rate: u32::MAX,
             limited_until: None,
             braked_until: None,
+            bulk_braked_until: None,
             probing: false,
-            more: false,
+            window: Window::new(),
             awaited: HashSet::new(),
             lanes: HashMap::new(),
             index: HashMap::new(),
-            aside: BTreeMap::new(),
-            ready: BTreeMap::new(),
-            ready_count: 0,
-            turn: 0,
-            flying: HashSet::new(),
+            aside: Default::default(),
+            turns: Turns::default(),
+            pairs: Pairs::new(pair),
+            flying: HashMap::new(),
+            urgent_in_flight: 0,
         }
     }
 
     pub(super) fn own(&mut self, epoch: i64, open: bool) {
         self.epoch = Some(epoch);
         self.open = open;
+        self.window.begin();
     }
 
     /// Forgets everything but what is on its way. Gives how many messages it forgot.
     pub(super) fn clear(&mut self, stalled: &mut Vec<Uuid>) -> usize {
         self.stall(stalled);
+        stalled.extend(self.window.clear());
         let forgotten = self.index.len();
         self.epoch = None;
-        self.more = false;
         self.index.clear();
-        self.aside.clear();
-        self.ready.clear();
-        self.ready_count = 0;
+        self.aside = Default::default();
+        self.turns.clear();
+        self.pairs.clear();
         self.lanes.retain(|_, lane| {
             lane.rows.clear();
             lane.listed = false;
@@ -98,22 +109,27 @@ impl<C> Number<C> {
         forgotten
     }
 
-    /// Messages that wait.
-    pub(super) fn len(&self) -> usize {
-        self.index.len()
-    }
-
     pub(super) fn in_flight(&self) -> usize {
         self.flying.len()
     }
 
+    pub(super) fn urgent_in_flight(&self) -> usize {
+        self.urgent_in_flight
+    }
+
     pub(super) fn flies(&self, message: Uuid) -> bool {
-        self.flying.contains(&message)
+        self.flying.contains_key(&message)
     }
 
     /// Lanes that can send.
     pub(super) fn ready(&self) -> usize {
-        self.ready_count
+        self.turns.len()
+    }
+
+    /// It waits for a slot, and a higher class than before can send.
+    pub(super) fn outgrew_its_cap(&self) -> bool {
+        self.capped
+            .is_some_and(|capped| self.turns.best().is_some_and(|best| best < capped))
     }
 
     pub(super) fn knows(&self, message: Uuid) -> bool {
@@ -127,32 +143,62 @@ impl<C> Number<C> {
     /// It is limited, and what waits will take longer than a caller calls soon.
     pub(super) fn crowded(&self, now: Instant) -> bool {
         let soon = SOON.as_secs_f64() * f64::from(self.rate);
-        self.tokens == 0 && self.limited(now) && self.ready_count as f64 > soon
+        self.tokens == 0 && self.limited(now) && self.turns.len() as f64 > soon
     }
 
     pub(super) fn braked(&self, now: Instant) -> bool {
         self.braked_until.is_some_and(|until| until > now)
     }
 
-    /// It can send, given a slot; and given tokens, or the prospect of some.
-    pub(super) fn eligible(&self, now: Instant) -> bool {
-        self.epoch.is_some()
+    /// The lowest class that may send.
+    fn lowest(&self, now: Instant) -> usize {
+        let braked = self.bulk_braked_until.is_some_and(|until| until > now);
+        class(if braked { NORMAL } else { BULK })
+    }
+
+    /// The highest class that can send, given a slot; and given tokens, or the prospect of some.
+    pub(super) fn best(&self, now: Instant) -> Option<usize> {
+        let eligible = self.epoch.is_some()
             && self.open
-            && self.ready_count > 0
             && !self.braked(now)
             && (self.tokens > 0 || !self.limited(now))
-            && !(self.probing && self.in_flight() > 0)
+            && !(self.probing && self.in_flight() > 0);
+        let best = self.turns.best().filter(|_| eligible)?;
+        (best <= self.lowest(now)).then_some(best)
     }
 
     /// Forgets what has run out.
     pub(super) fn expire(&mut self, now: Instant) {
-        self.limited_until = self.limited_until.filter(|until| *until > now);
-        self.braked_until = self.braked_until.filter(|until| *until > now);
+        for until in [
+            &mut self.limited_until,
+            &mut self.braked_until,
+            &mut self.bulk_braked_until,
+        ] {
+            *until = until.filter(|until| *until > now);
+        }
+    }
+
+    /// Forgets users that can be written to again. True: look again later.
+    pub(super) fn expire_pairs(&mut self, now: Instant) -> bool {
+        self.pairs.expire(now)
     }
 
     /// Nothing that waits here is about to be sent.
     pub(super) fn stall(&mut self, stalled: &mut Vec<Uuid>) {
         stalled.extend(self.awaited.drain());
+    }
+
+    /// No campaign that waits here is about to be sent.
+    pub(super) fn stall_bulk(&mut self, stalled: &mut Vec<Uuid>) {
+        let index = &self.index;
+        let bulk = |message: &Uuid| matches!(index.get(message), Some(Spot::Lane(id, _)) if id.class() == class(BULK));
+        stalled.extend(self.awaited.extract_if(bulk));
+    }
+
+    /// Meta takes nothing for this user until then.
+    pub(super) fn hold_up(&mut self, contact: Uuid, until: Instant, now: Instant) -> Option<(Instant, Alarm)> {
+        let first = self.pairs.hold(contact, until, now);
+        first.then_some((now + pair::LOOK, Alarm::Pairs))
     }
 
     /// Takes a message in. Gives what to look at when, if it stands aside.
@@ -165,6 +211,7 @@ impl<C> Number<C> {
             scheduled: offer.scheduled,
             cargo: offer.cargo,
         };
+        self.window.add(offer.lane.class());
         if offer.scheduled && offer.ready > now {
             return Some(self.put_aside(offer.lane, row));
         }
@@ -175,15 +222,20 @@ impl<C> Number<C> {
     /// Forgets a message that waits. Gives its lane.
     pub(super) fn remove(&mut self, message: Uuid) -> Option<LaneId> {
         self.awaited.remove(&message);
-        match self.index.remove(&message)? {
+        let id = match self.index.remove(&message)? {
             Spot::Lane(id, place) => {
                 if let Some(lane) = self.lanes.get_mut(&id) {
                     lane.rows.remove(&(place, message));
                 }
-                Some(id)
+                id
             }
-            Spot::Aside(at) => self.aside.remove(&(at, message)).map(|(id, _)| id),
-        }
+            Spot::Aside(id, at) => {
+                self.aside[id.class()].remove(&(at, message));
+                id
+            }
+        };
+        self.window.remove(id.class());
+        Some(id)
     }
 
     /// A caller waits for this message: it is told when the message has come to the end of its way, or now that it is not about
@@ -192,9 +244,12 @@ impl<C> Number<C> {
         let about = match self.index.get(&message) {
             Some(Spot::Lane(id, place)) => self.lanes.get(id).is_some_and(|lane| {
                 let head = lane.rows.keys().next();
-                head == Some(&(*place, message)) && lane.goes(now)
+                head == Some(&(*place, message))
+                    && lane.goes(now)
+                    && id.class() <= self.lowest(now)
+                    && self.pairs.next(*id, now).is_none()
             }),
-            Some(Spot::Aside(_)) => false,
+            Some(Spot::Aside(..)) => false,
             None => return self.flies(message),
         };
         let about = about && self.open && !self.braked(now) && !self.crowded(now);
@@ -214,39 +269,42 @@ impl<C> Number<C> {
                     id
                 })
             }
-            Spot::Aside(at) if at > ready => {
-                let (_, row) = self.aside.get(&(at, message))?;
+            Spot::Aside(id, at) if at > ready => {
+                let (_, row) = self.aside[id.class()].get(&(at, message))?;
                 // The same time, read once more.
                 if row.scheduled && ready > now {
                     return None;
                 }
-                let (id, row) = self.aside.remove(&(at, message))?;
+                let (id, row) = self.aside[id.class()].remove(&(at, message))?;
                 self.put(id, Row { ready, ..row });
                 Some(id)
             }
-            Spot::Aside(_) => None,
+            Spot::Aside(..) => None,
         }
     }
 
-    /// Forgets the message that has longest to wait among those that were stepped over.
-    pub(super) fn evict(&mut self) -> bool {
-        let Some(((_, message), _)) = self.aside.pop_last() else {
+    /// Forgets the message that has longest to wait among those of this class and the lower ones that were stepped over.
+    pub(super) fn evict(&mut self, class: usize) -> bool {
+        let evicted = (class..CLASSES)
+            .rev()
+            .find_map(|class| Some((class, self.aside[class].pop_last()?)));
+        let Some((class, ((_, message), _))) = evicted else {
             return false;
         };
         self.index.remove(&message);
-        self.more = true;
+        self.window.remove(class);
         true
     }
 
     /// A message that was stepped over is ready: back into its lane.
     pub(super) fn recall(&mut self, message: Uuid, now: Instant) -> Option<LaneId> {
-        let Spot::Aside(at) = *self.index.get(&message)? else {
+        let Spot::Aside(id, at) = *self.index.get(&message)? else {
             return None;
         };
         if at > now {
             return None;
         }
-        let (id, row) = self.aside.remove(&(at, message))?;
+        let (id, row) = self.aside[id.class()].remove(&(at, message))?;
         self.put(id, row);
         Some(id)
     }
@@ -257,22 +315,30 @@ impl<C> Number<C> {
     }
 
     /// Looks at a lane: lists it if it can send, steps over a head that has waited for too long, and says what to look at when.
-    pub(super) fn look(&mut self, id: LaneId, now: Instant, patience: Duration) -> Vec<(Instant, Alarm)> {
+    /// Counts those that wait for their user's rate.
+    pub(super) fn look(
+        &mut self,
+        id: LaneId,
+        now: Instant,
+        patience: Duration,
+        held_up: &mut u64,
+    ) -> Vec<(Instant, Alarm)> {
         let mut alarms = Vec::new();
         loop {
             let Some(lane) = self.lanes.get_mut(&id) else {
                 return alarms;
             };
-            match lane.turn(now, patience) {
+            let next = self.pairs.next(id, now);
+            match lane.turn(now, patience, next) {
                 Turn::Ready => {
                     if !lane.listed {
                         lane.listed = true;
-                        self.ready.entry(id.priority).or_default().push_back(id);
-                        self.ready_count += 1;
+                        self.turns.push(id);
                     }
                     return alarms;
                 }
                 Turn::Later(at) => {
+                    *held_up += u64::from(next == Some(at));
                     alarms.push((at, Alarm::Lane(id)));
                     return alarms;
                 }
@@ -290,24 +356,26 @@ impl<C> Number<C> {
         }
     }
 
-    /// Sends a message on its way: the head of the lane whose turn it is.
-    pub(super) fn depart(&mut self, now: Instant) -> Option<(LaneId, Row<C>)> {
-        while self.ready_count > 0 {
-            self.turn = (self.turn + 1) % TURNS;
-            let mut class = if self.turn == 0 {
-                self.ready.last_entry()
-            } else {
-                self.ready.first_entry()
-            }?;
-            let id = class.get_mut().pop_front();
-            if class.get().is_empty() {
-                class.remove();
-            }
-            let Some(id) = id else { continue };
-            self.ready_count -= 1;
+    /// Sends a message on its way: the head of the lane whose turn it is, of the classes down to `lowest`. Lanes that turn out to have to wait are looked at again when `alarms` ring.
+    pub(super) fn depart(
+        &mut self,
+        lowest: usize,
+        now: Instant,
+        alarms: &mut Vec<(Instant, Alarm)>,
+        stalled: &mut Vec<Uuid>,
+    ) -> Option<(LaneId, Row<C>)> {
+        let lowest = lowest.min(self.lowest(now));
+        while let Some(id) = self.turns.pop(lowest) {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             lane.listed = false;
             if !lane.goes(now) {
+                continue;
+            }
+            // Another lane of this user was quicker.
+            if let Some(at) = self.pairs.next(id, now) {
+                alarms.push((at, Alarm::Lane(id)));
+                let head = lane.rows.values().next().map(|head| head.message);
+                stalled.extend(head.filter(|head| self.awaited.remove(head)));
                 continue;
             }
             let Some((_, row)) = lane.rows.pop_first() else {
@@ -315,28 +383,32 @@ impl<C> Number<C> {
             };
             lane.calling = Some(row.message);
             self.index.remove(&row.message);
+            self.window.remove(id.class());
             self.awaited.remove(&row.message);
-            self.flying.insert(row.message);
+            self.flying.insert(row.message, id.class());
+            self.urgent_in_flight += usize::from(id.class() == 0);
+            if self.pairs.take(id, now) {
+                alarms.push((now + pair::LOOK, Alarm::Pairs));
+            }
             return Some((id, row));
         }
         None
     }
 
-    /// A message has come to the end of its way.
-    pub(super) fn arrive(&mut self, lane: LaneId, message: Uuid) -> bool {
-        if !self.flying.remove(&message) {
-            return false;
-        }
+    /// A message has come to the end of its way. Gives its class.
+    pub(super) fn arrive(&mut self, lane: LaneId, message: Uuid) -> Option<usize> {
+        let class = self.flying.remove(&message)?;
+        self.urgent_in_flight -= usize::from(class == 0);
         if let Some(lane) = self.lanes.get_mut(&lane).filter(|lane| lane.calling == Some(message)) {
             lane.calling = None;
         }
-        true
+        Some(class)
     }
 
     fn put_aside(&mut self, id: LaneId, row: Row<C>) -> (Instant, Alarm) {
         let (message, ready) = (row.message, row.ready);
-        self.index.insert(message, Spot::Aside(ready));
-        self.aside.insert((ready, message), (id, row));
+        self.index.insert(message, Spot::Aside(id, ready));
+        self.aside[id.class()].insert((ready, message), (id, row));
         (ready, Alarm::Aside(message))
     }
 

@@ -3,17 +3,41 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use outeract_domain::Priority;
 use uuid::Uuid;
+
+use crate::config::PairRate;
 
 /// A phone number's id at Meta.
 pub(crate) type NumberId = Arc<str>;
 
-/// Messages of one lane keep their order.
+/// The priority of one-time codes: before everything else.
+pub(crate) const URGENT: i16 = Priority::Urgent.code();
+/// The priority of conversations.
+pub(crate) const NORMAL: i16 = Priority::Normal.code();
+/// The priority of campaigns.
+pub(crate) const BULK: i16 = Priority::Bulk.code();
+/// How many classes of priority there are.
+pub(crate) const CLASSES: usize = 3;
+
+/// Messages of one lane keep their order. Those to one recipient in another class of priority have a lane of their own: they are in order among themselves only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct LaneId {
     /// Lower goes first.
     pub priority: i16,
     pub contact: Uuid,
+}
+
+impl LaneId {
+    /// The class of its priority, from 0. What lies beyond the known ones counts as the nearest.
+    pub(crate) fn class(self) -> usize {
+        class(self.priority)
+    }
+}
+
+/// The class of a priority, from 0.
+pub(crate) fn class(priority: i16) -> usize {
+    usize::try_from(priority.clamp(URGENT, BULK) - URGENT).unwrap_or(0)
 }
 
 /// The bounds of one process.
@@ -27,6 +51,8 @@ pub(crate) struct Limits {
     pub messages: usize,
     /// For how long a lane waits for its head.
     pub patience: Duration,
+    /// How often one user is written to from one number.
+    pub pair: PairRate,
 }
 
 /// A queued message.
@@ -53,8 +79,10 @@ pub(crate) enum Offered {
     Taken,
     /// It was there already, or is on its way.
     Known,
-    /// There is no room; it stays in the queue table.
+    /// There is no room, or others of its class wait in the queue table: it stays there.
     Full,
+    /// It cannot go yet, and others that cannot either fill the room for such: it stays in the queue table until its time.
+    Later,
     /// This process does not own the number.
     Foreign,
 }
