@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use outeract_messaging::{Config, Timing};
 use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
+use outeract_proto::messaging::v1::contact_service_client::ContactServiceClient;
 use outeract_proto::messaging::v1::file_service_client::FileServiceClient;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
 use outeract_rpc::{BoxError, Channel, ServiceCredential};
@@ -27,6 +28,8 @@ pub(crate) type Client = MessagingServiceClient<InterceptedService<tonic::transp
 
 /// What an application calls with for its files.
 pub(crate) type FileClient = FileServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
+/// What an application asks about users with.
+pub(crate) type People = ContactServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
 
 /// Presents a key.
 #[derive(Debug, Clone)]
@@ -110,6 +113,10 @@ impl Instance {
 
     pub(crate) async fn files(&self, key: &str) -> FileClient {
         FileServiceClient::with_interceptor(self.channel().await, bearer(key))
+    }
+
+    pub(crate) async fn contacts(&self, key: &str) -> People {
+        ContactServiceClient::with_interceptor(self.channel().await, bearer(key))
     }
 
     async fn channel(&self) -> tonic::transport::Channel {

@@ -4,6 +4,8 @@
 
 mod away;
 mod batch;
+mod consent;
+mod contacts;
 mod evidence;
 mod fairness;
 mod files;
@@ -11,6 +13,7 @@ mod files_refused;
 mod idempotency;
 mod instance;
 mod lanes;
+mod merging;
 mod outcomes;
 mod replicas;
 mod send;
