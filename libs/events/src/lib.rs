@@ -5,5 +5,7 @@ pub mod content;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sample;
 pub mod timestamp;
+mod user;
 
 pub use build::{Inbound, Outbound, Status, Step, Submission};
+pub use user::{Consent, Merged};

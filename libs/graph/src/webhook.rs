@@ -2,7 +2,10 @@
 
 mod item;
 mod lenient;
+mod message;
 mod split;
+mod user;
 
-pub use item::{InboundText, Item, Kind, Status};
+pub use item::{Account, InboundOther, InboundText, Item, Kind, Sender, Status};
 pub use split::{Malformed, parse};
+pub use user::{Moved, NotReadable, Preference, Switch, moved, preferences};

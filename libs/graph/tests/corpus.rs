@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
-use outeract_graph::webhook::{Item, Kind, parse};
+use outeract_graph::webhook::{Account, Item, Kind, Sender, moved, parse, preferences};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -22,22 +22,68 @@ fn describe(item: &Item) -> Value {
         Kind::Text(text) => (
             "text",
             json!({
-                "wamid": text.wamid.as_str(), "wa_id": text.wa_id, "user_id": text.user_id, "name": text.name,
-                "body": text.body, "reply_to": text.reply_to, "at": text.occurred.unix_timestamp(),
+                "wamid": text.wamid.as_str(), "sender": sender(&text.sender), "body": text.body, "reply_to": text.reply_to,
+                "at": text.occurred.unix_timestamp(),
+            }),
+        ),
+        Kind::Other(other) => (
+            "other",
+            json!({
+                "what": other.what, "wamid": other.wamid.as_str(), "sender": sender(&other.sender), "button": other.button,
+                "opens_window": other.opens_window, "at": other.occurred.unix_timestamp(),
             }),
         ),
         Kind::Status(status) => (
             "status",
             json!({
                 "wamid": status.wamid.as_str(), "word": status.word, "recipient": status.recipient,
+                "recipient_user_id": status.recipient_user_id, "recipient_parent_user_id": status.recipient_parent_user_id,
                 "callback": status.callback, "error_code": status.error_code, "at": status.occurred.unix_timestamp(),
             }),
         ),
+        Kind::Account(account) => ("account", told(account)),
         Kind::Unsupported { what } => ("unsupported", json!(what)),
         Kind::Broken { reason } => ("broken", json!(reason)),
     };
     value[key] = what;
     value
+}
+
+fn sender(sender: &Sender) -> Value {
+    json!({
+        "wa_id": sender.wa_id, "user_id": sender.user_id, "parent_user_id": sender.parent_user_id, "username": sender.username,
+        "name": sender.name,
+    })
+}
+
+/// The field, and what is read of it where its value is read here.
+fn told(account: &Account) -> Value {
+    let received = OffsetDateTime::from_unix_timestamp(RECEIVED).expect("time");
+    let value = account.value.as_bytes();
+    let mut told = json!({"field": account.field});
+    match account.field.as_str() {
+        "user_preferences" => {
+            let read = preferences(value, received).expect("readable").into_iter().map(|one| {
+                one.map_or(Value::Null, |one| {
+                    json!({"wa_id": one.wa_id, "user_id": one.user_id, "switch": format!("{:?}", one.switch), "at": one.occurred.unix_timestamp()})
+                })
+            });
+            told["preferences"] = read.collect();
+        }
+        "user_id_update" | "system" => {
+            let read = moved(&account.field, value, received).expect("readable").into_iter().map(|one| {
+                one.map_or(Value::Null, |one| {
+                    json!({
+                        "wa_id": [one.wa_id_before, one.wa_id], "user_id": [one.user_id_before, one.user_id],
+                        "parent": [one.parent_before, one.parent], "at": one.occurred.map(OffsetDateTime::unix_timestamp),
+                    })
+                })
+            });
+            told["moved"] = read.collect();
+        }
+        _ => told["value"] = serde_json::from_str(&account.value).expect("JSON"),
+    }
+    told
 }
 
 #[test]

@@ -190,11 +190,11 @@ async fn one_messages_life() {
             Kind::Text(text) => {
                 assert_eq!(text.wamid.as_str(), injected[0].wamid);
                 assert_eq!(
-                    (text.body.as_str(), text.name.as_deref()),
+                    (text.body.as_str(), text.sender.name.as_deref()),
                     ("grüße 😀 a/b", Some("Änn"))
                 );
                 assert_eq!(
-                    (text.wa_id.as_deref(), text.reply_to.as_deref()),
+                    (text.sender.wa_id.as_deref(), text.reply_to.as_deref()),
                     (Some("16505551234"), Some("wamid.B"))
                 );
             }

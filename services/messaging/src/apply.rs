@@ -1,5 +1,6 @@
-//! What webhooks tell: messages from users, and statuses as evidence of acceptance. Applying an item twice changes nothing.
+//! What webhooks tell: messages from users, statuses as evidence of acceptance, and news of accounts and their users. Applying an item twice changes nothing.
 
+mod account;
 mod inbound;
 mod read;
 mod status;
@@ -9,11 +10,11 @@ use std::sync::Arc;
 use outeract_clock::SharedClock;
 use outeract_domain::{ApplicationId, ConnectionId};
 use outeract_proto::messaging::internal::v1::item::Kind;
-use outeract_proto::messaging::internal::v1::{InboundItem, Item, ItemOutcome, ItemResult, StatusItem};
+use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, Item, ItemOutcome, ItemResult, StatusItem};
 use outeract_rpc::Fault;
 use sqlx::PgPool;
 
-use crate::accept::Contacts;
+use crate::contacts::{Consent, Learner, Registry};
 use crate::dispatch::{Recorder, Traffic};
 use crate::projection::{Connection, Keeper, Projection};
 use crate::receipts::Receipts;
@@ -27,7 +28,9 @@ pub(crate) struct Applier {
     pub vault: Vault,
     pub projection: Projection,
     pub keeper: Arc<Keeper>,
-    pub contacts: Contacts,
+    pub registry: Registry,
+    pub learner: Learner,
+    pub consent: Consent,
     pub recorder: Recorder,
     pub receipts: Receipts,
     pub traffic: Traffic,
@@ -48,6 +51,7 @@ struct Routed<T> {
 struct Sorted {
     inbound: Vec<Routed<InboundItem>>,
     statuses: Vec<Routed<StatusItem>>,
+    accounts: Vec<Routed<AccountItem>>,
     results: Vec<ItemResult>,
 }
 
@@ -58,6 +62,7 @@ mod reason {
     pub(super) const ROUTE_MISMATCH: &str = "ROUTE_MISMATCH";
     pub(super) const SENDER_UNKNOWN: &str = "SENDER_UNKNOWN";
     pub(super) const FOREIGN_MESSAGE: &str = "FOREIGN_MESSAGE";
+    pub(super) const FIELD_UNSUPPORTED: &str = "FIELD_UNSUPPORTED";
 }
 
 // === impl Applier ===
@@ -68,6 +73,7 @@ impl Applier {
         let mut sorted = self.sort(items).await?;
         self.apply_statuses(&sorted.statuses, &mut sorted.results).await?;
         self.apply_inbound(&sorted.inbound, &mut sorted.results).await?;
+        self.apply_accounts(&sorted.accounts, &mut sorted.results).await?;
         Ok(sorted.results)
     }
 
@@ -105,8 +111,13 @@ impl Applier {
                     connection,
                     item,
                 }),
-                // Nothing acts on these yet.
-                Some(Kind::Account(_)) | None => sorted.results[index] = refused(reason::MALFORMED),
+                Some(Kind::Account(item)) => sorted.accounts.push(Routed {
+                    index,
+                    application,
+                    connection,
+                    item,
+                }),
+                None => sorted.results[index] = refused(reason::MALFORMED),
             }
         }
         Ok(sorted)

@@ -51,6 +51,7 @@ use self::driver::Driver;
 use self::owner::Owner;
 use self::rate::Rate;
 use crate::config::{Config, Timing};
+use crate::contacts::{Consent, Learner};
 use crate::files::Media;
 use crate::forward::Forwarder;
 use crate::projection::Projection;
@@ -77,6 +78,8 @@ pub(crate) struct Needs {
     pub graph: Client,
     pub media: Media,
     pub buckets: Buckets,
+    pub learner: Learner,
+    pub consent: Consent,
 }
 
 /// What the rest of the service has of sending.
@@ -89,6 +92,8 @@ pub(crate) struct Dispatch {
 
 /// Between the statements that write intents, and those that record outcomes, while there are few of them: little beside a call to Meta, and at a steady rate several share a commit.
 const PACE: Duration = Duration::from_millis(5);
+/// Meta's code for a message that the user wants no more of its kind.
+pub(crate) const MARKETING_STOPPED: i32 = 131_050;
 /// Commands that wait for the driver.
 const COMMANDS: usize = 1_024;
 
@@ -106,6 +111,8 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         graph,
         media,
         buckets,
+        learner,
+        consent,
     } = needs;
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (routes, known_routes) = watch::channel(Arc::default());
@@ -148,6 +155,8 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         loads,
         recorder: recorder.clone(),
         breaker: Breaker::default(),
+        learner,
+        consent,
         timing,
     });
     let (traffic, spending) = traffic::traffic(buckets.clone());

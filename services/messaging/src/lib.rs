@@ -7,6 +7,7 @@
 mod accept;
 mod apply;
 mod config;
+mod contacts;
 mod dispatch;
 mod events;
 mod files;

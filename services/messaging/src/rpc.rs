@@ -4,6 +4,7 @@ mod admin;
 mod apply_items;
 mod batch_send_messages;
 mod cancel_message;
+mod contacts;
 mod delete_file;
 mod dispatch;
 mod download_file;
@@ -54,6 +55,7 @@ use crate::vault::Vault;
 use crate::waiters::Waiters;
 
 pub(crate) use self::admin::Admin;
+pub(crate) use self::contacts::Contacts;
 pub(crate) use self::file_service::Files;
 
 /// What applications call.

@@ -8,6 +8,7 @@ use outeract_egress as egress;
 use outeract_graph::Client;
 use outeract_proto::messaging::admin::v1::admin_service_server::AdminServiceServer;
 use outeract_proto::messaging::internal::v1::messaging_internal_service_server::MessagingInternalServiceServer;
+use outeract_proto::messaging::v1::contact_service_server::ContactServiceServer;
 use outeract_proto::messaging::v1::file_service_server::FileServiceServer;
 use outeract_proto::messaging::v1::messaging_service_server::MessagingServiceServer;
 use outeract_proto::messaging::v1::template_service_server::TemplateServiceServer;
@@ -21,6 +22,7 @@ use crate::accept::prepare::Preparer;
 use crate::accept::{Acceptor, Contacts};
 use crate::apply::Applier;
 use crate::config::{Config, Timing};
+use crate::contacts::{self, Bell, Consent, Learner, Registry};
 use crate::dispatch::{self, Credentials, Dispatch, Needs};
 use crate::files;
 use crate::forward::{self, Forwarder, Sweeper};
@@ -86,6 +88,15 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     let keeper = Arc::new(Keeper::new(projection.clone(), connection.clone()));
     let waiters = Waiters::new(WAITERS);
     let contacts = Contacts::new(Arc::clone(&context.clock), Arc::clone(&context.random));
+    let bell = Bell::default();
+    let registry = Registry::new(context.db.clone(), vault.clone(), contacts.clone(), bell.clone());
+    let learner = Learner::start(&context, registry.clone());
+    let consent = Consent::new(
+        context.db.clone(),
+        Arc::clone(&context.clock),
+        Arc::clone(&context.random),
+        bell.clone(),
+    );
     let forwarder = Forwarder::start(&context, tracking.clone());
     let keys = context.authenticator(RemoteKeys::new(connection.clone()));
     let templates = templates::start(
@@ -122,6 +133,8 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         graph,
         media,
         buckets,
+        learner: learner.clone(),
+        consent: consent.clone(),
     };
     let Dispatch {
         hints,
@@ -136,7 +149,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         db: context.db.clone(),
         vault: vault.clone(),
         projection: projection.clone(),
-        client: forward::recorder(tracking),
+        client: forward::recorder(tracking.clone()),
         worker,
         cursor: (Vec::new(), Uuid::nil()),
     };
@@ -147,13 +160,34 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     );
     look_after(&context, &keeper, &projection, timing, worker);
 
+    context.tasks.spawn(
+        "contacts.tell",
+        OnExit::StopProcess,
+        contacts::tell(context.db.clone(), tracking, bell, context.stop.clone()),
+    );
+    context.tasks.spawn(
+        "contacts.follow",
+        OnExit::StopProcess,
+        contacts::follow(registry.clone(), worker, timing.refresh, context.stop.clone()),
+    );
+
+    let people = rpc::Contacts {
+        db: context.db.clone(),
+        vault: vault.clone(),
+        pages: context.page_tokens.clone(),
+        projection: projection.clone(),
+        known: contacts,
+        consent: consent.clone(),
+    };
     let applier = Applier {
         db: context.db.clone(),
         clock: Arc::clone(&context.clock),
         vault: vault.clone(),
         projection: projection.clone(),
         keeper,
-        contacts,
+        registry,
+        learner,
+        consent,
         recorder: recorder.clone(),
         receipts,
         traffic,
@@ -195,14 +229,14 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         patience: time::Duration::try_from(timing.patience).unwrap_or(time::Duration::MAX),
     };
     Ok(Endpoints::new(keys)
-        .application(applications(application, files))
+        .application(applications(application, files, people))
         .internal(
             Routes::new(MessagingInternalServiceServer::new(internal)).add_service(AdminServiceServer::new(admin)),
         ))
 }
 
 /// What applications call.
-fn applications(messaging: rpc::Messaging, files: rpc::Files) -> Routes {
+fn applications(messaging: rpc::Messaging, files: rpc::Files, people: rpc::Contacts) -> Routes {
     let templates = rpc::Templates {
         context: messaging.context.clone(),
         projection: messaging.preparer.projection.clone(),
@@ -210,6 +244,7 @@ fn applications(messaging: rpc::Messaging, files: rpc::Files) -> Routes {
     };
     Routes::new(MessagingServiceServer::new(messaging))
         .add_service(TemplateServiceServer::new(templates))
+        .add_service(ContactServiceServer::new(people))
         .add_service(FileServiceServer::new(files).max_decoding_message_size(UPLOAD_MESSAGE))
 }
 

@@ -5,11 +5,15 @@
 pub(crate) mod accept;
 pub(crate) mod apply;
 pub(crate) mod connection;
+pub(crate) mod consent;
 pub(crate) mod contact;
+pub(crate) mod contact_event;
+pub(crate) mod contact_page;
 pub(crate) mod file;
 pub(crate) mod hold;
 pub(crate) mod ingest;
 pub(crate) mod intent;
+pub(crate) mod merge;
 pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod owner;

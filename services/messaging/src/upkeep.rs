@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use crate::store::{DbError, apply, file, outbox, queue, template_sync, upkeep};
+use crate::store::{DbError, apply, consent, file, outbox, queue, template_sync, upkeep};
 
 const PARTITIONS: Duration = Duration::from_hours(1);
 const MEASURES: Duration = Duration::from_secs(15);
@@ -57,6 +57,7 @@ async fn tidy(db: &PgPool, worker: Uuid, first: bool) -> Result<(), DbError> {
 async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
     let mut purged = apply::expire_orphans(conn).await?;
     metrics::counter!("messaging_orphans_expired_total").increment(purged);
+    purged += consent::forget_lifted(conn).await?;
     loop {
         let gone = upkeep::purge_keys(conn, PAGE).await?
             + upkeep::purge_wamids(conn, PAGE).await?

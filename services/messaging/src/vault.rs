@@ -185,6 +185,21 @@ impl Vault {
             .ok_or(Unreadable::Form)
     }
 
+    pub(crate) fn seal_profile(&self, application: Uuid, contact: Uuid, name: &str) -> Vec<u8> {
+        self.seal(
+            application,
+            "contact",
+            "profile_sealed",
+            contact.as_bytes(),
+            name.as_bytes(),
+        )
+    }
+
+    pub(crate) fn open_profile(&self, application: Uuid, contact: Uuid, sealed: &[u8]) -> Result<String, Unreadable> {
+        let text = self.open(application, "contact", "profile_sealed", contact.as_bytes(), sealed)?;
+        String::from_utf8(text).map_err(|_| Unreadable::Form)
+    }
+
     pub(crate) fn seal_display_number(&self, application: Uuid, connection: ConnectionId, number: &str) -> Vec<u8> {
         self.seal(
             application,
@@ -277,6 +292,11 @@ impl Vault {
     /// What a wamid is looked up by: each number has its own.
     pub(crate) fn wamid_hash(&self, number: &str, wamid: &str) -> Hash {
         self.hash("messaging.wamid", &[number.as_bytes(), wamid.as_bytes()])
+    }
+
+    /// What a report about a user is recognised by.
+    pub(crate) fn sighting_hash(&self, parts: &[&[u8]]) -> Hash {
+        self.hash("messaging.sighting", parts)
     }
 
     fn hash(&self, purpose: &'static str, parts: &[&[u8]]) -> Hash {

@@ -60,13 +60,22 @@ impl Bodies {
         };
         Ok(Event {
             id: EventId::from_uuid(entry.id).to_string(),
-            connection_id: ConnectionId::from_uuid(entry.connection).to_string(),
+            connection_id: connection(entry.connection),
             origin_event_id: entry
                 .origin
                 .map_or_else(String::new, |origin| EventId::from_uuid(origin).to_string()),
             cursor: self.cursors.encode(application, entry.position),
             ..event
         })
+    }
+}
+
+/// Empty: the event concerns no connection more than another.
+fn connection(id: Uuid) -> String {
+    if id.is_nil() {
+        String::new()
+    } else {
+        ConnectionId::from_uuid(id).to_string()
     }
 }
 

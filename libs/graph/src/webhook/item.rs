@@ -1,6 +1,5 @@
 use outeract_domain::Wamid;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use super::lenient;
@@ -25,8 +24,12 @@ pub struct Item {
 pub enum Kind {
     /// A text message from a user.
     Text(Box<InboundText>),
+    /// Another message from a user, of which only the frame is understood.
+    Other(Box<InboundOther>),
     /// A status of a message to a user.
     Status(Box<Status>),
+    /// News of an account, or of its users.
+    Account(Box<Account>),
     /// Something this version does not understand.
     Unsupported {
         /// What it is, in Meta's words, for example `message.image`.
@@ -39,23 +42,60 @@ pub enum Kind {
     },
 }
 
+/// A user who sent a message, as far as Meta shows them.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Sender {
+    /// WhatsApp id: digits.
+    pub wa_id: Option<String>,
+    /// Business-scoped user id.
+    pub user_id: Option<String>,
+    /// Parent business-scoped user id.
+    pub parent_user_id: Option<String>,
+    /// User name.
+    pub username: Option<String>,
+    /// Name.
+    pub name: Option<String>,
+}
+
 /// A text message from a user.
 #[derive(Clone, PartialEq, Eq)]
 pub struct InboundText {
     /// Meta's id of the message.
     pub wamid: Wamid,
-    /// The user's WhatsApp id: digits.
-    pub wa_id: Option<String>,
-    /// The user's business-scoped user id.
-    pub user_id: Option<String>,
-    /// The user's name.
-    pub name: Option<String>,
+    /// The user.
+    pub sender: Sender,
     /// When it was sent.
     pub occurred: OffsetDateTime,
     /// The text.
     pub body: String,
     /// Meta's id of the message it replies to.
     pub reply_to: Option<String>,
+}
+
+/// A message from a user of a type that is not understood, but for its frame.
+#[derive(Clone, PartialEq, Eq)]
+pub struct InboundOther {
+    /// What it is, in Meta's words, for example `message.image`.
+    pub what: String,
+    /// Meta's id of the message.
+    pub wamid: Wamid,
+    /// The user.
+    pub sender: Sender,
+    /// When it was sent.
+    pub occurred: OffsetDateTime,
+    /// It opens the 24-hour window.
+    pub opens_window: bool,
+    /// What stands on the button that the user pressed.
+    pub button: Option<String>,
+}
+
+/// News of an account, or of its users.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Meta's name of the field; `system` for a message of that type, which tells of a user's new number or id.
+    pub field: String,
+    /// Meta's JSON object, as it came: the change's value, or the message.
+    pub value: String,
 }
 
 /// A status of a message to a user.
@@ -69,39 +109,14 @@ pub struct Status {
     pub occurred: OffsetDateTime,
     /// The recipient's WhatsApp id: digits.
     pub recipient: Option<String>,
+    /// The recipient's business-scoped user id.
+    pub recipient_user_id: Option<String>,
+    /// The recipient's parent business-scoped user id.
+    pub recipient_parent_user_id: Option<String>,
     /// What we gave Meta with the message.
     pub callback: Option<String>,
     /// Meta's error code of a failure; 0: none.
     pub error_code: i32,
-}
-
-#[derive(Deserialize)]
-struct WireMessage<'a> {
-    #[serde(deserialize_with = "lenient::word")]
-    id: String,
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    from: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    from_user_id: Option<String>,
-    #[serde(deserialize_with = "lenient::integer")]
-    timestamp: i64,
-    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
-    kind: Option<String>,
-    #[serde(default, borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(default)]
-    context: Option<WireContext>,
-}
-
-#[derive(Deserialize)]
-struct WireText {
-    body: String,
-}
-
-#[derive(Deserialize)]
-struct WireContext {
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -115,6 +130,17 @@ struct WireStatus {
     #[serde(default, deserialize_with = "lenient::optional_word")]
     recipient_id: Option<String>,
     #[serde(default, deserialize_with = "lenient::optional_word")]
+    recipient_user_id: Option<String>,
+    // Meta's pages have had both spellings.
+    #[serde(
+        default,
+        alias = "parent_recipient_user_id",
+        deserialize_with = "lenient::optional_word"
+    )]
+    recipient_parent_user_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    recipient_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_word")]
     biz_opaque_callback_data: Option<String>,
     #[serde(default)]
     errors: Option<Vec<WireError>>,
@@ -126,62 +152,10 @@ struct WireError {
     code: i64,
 }
 
-/// Longest text of a message that is kept: far above Meta's own limit.
-const MAX_BODY: usize = 64 * 1024;
+/// Longest value of a change that is passed on whole, in bytes.
+pub(super) const MAX_VALUE: usize = 256 * 1024;
 
 impl Kind {
-    /// Reads one of `messages`. `name_of` finds the sender's name among the change's contacts.
-    pub(super) fn of_message(
-        raw: &str,
-        received: OffsetDateTime,
-        name_of: impl FnOnce(Option<&str>, Option<&str>) -> Option<String>,
-    ) -> Self {
-        let Ok(message) = serde_json::from_str::<WireMessage<'_>>(raw) else {
-            return Self::Broken {
-                reason: "MESSAGE_UNREADABLE",
-            };
-        };
-        let kind = message.kind.as_deref().unwrap_or("unknown");
-        if kind != "text" {
-            return Self::Unsupported {
-                what: format!("message.{}", word_of(kind)),
-            };
-        }
-        let Some(occurred) = lenient::time_of(message.timestamp, received) else {
-            return Self::Broken {
-                reason: "TIMESTAMP_IMPOSSIBLE",
-            };
-        };
-        let Some(wamid) = Wamid::new(message.id) else {
-            return Self::Broken {
-                reason: "ID_IMPOSSIBLE",
-            };
-        };
-        let text = message
-            .text
-            .and_then(|raw| serde_json::from_str::<WireText>(raw.get()).ok());
-        let Some(body) = text.map(|text| text.body).filter(|body| body.len() <= MAX_BODY) else {
-            return Self::Broken {
-                reason: "TEXT_UNREADABLE",
-            };
-        };
-        if message.from.is_none() && message.from_user_id.is_none() {
-            return Self::Broken {
-                reason: "SENDER_MISSING",
-            };
-        }
-        let name = name_of(message.from.as_deref(), message.from_user_id.as_deref());
-        Self::Text(Box::new(InboundText {
-            wamid,
-            wa_id: message.from,
-            user_id: message.from_user_id,
-            name,
-            occurred,
-            body,
-            reply_to: message.context.and_then(|context| context.id),
-        }))
-    }
-
     /// Reads one of `statuses`.
     pub(super) fn of_status(raw: &str, received: OffsetDateTime) -> Self {
         let Ok(status) = serde_json::from_str::<WireStatus>(raw) else {
@@ -207,6 +181,8 @@ impl Kind {
                 what: format!("status.{}", word_of(&status.status)),
             };
         }
+        // Of a group's the ids are no user's.
+        let one = status.recipient_type.as_deref() != Some("group");
         let code = status
             .errors
             .and_then(|errors| errors.first().map(|error| error.code))
@@ -215,7 +191,9 @@ impl Kind {
             wamid,
             word: status.status,
             occurred,
-            recipient: status.recipient_id,
+            recipient: status.recipient_id.filter(|_| one),
+            recipient_user_id: status.recipient_user_id.filter(|_| one),
+            recipient_parent_user_id: status.recipient_parent_user_id.filter(|_| one),
             callback: status.biz_opaque_callback_data,
             error_code: i32::try_from(code).unwrap_or(0),
         }))
@@ -233,6 +211,36 @@ impl std::fmt::Debug for InboundText {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("InboundText")
             .field("occurred", &self.occurred)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for InboundOther {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            what,
+            occurred,
+            opens_window,
+            ..
+        } = self;
+        f.debug_struct("InboundOther")
+            .field("what", what)
+            .field("occurred", occurred)
+            .field("opens_window", opens_window)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account")
+            .field("field", &self.field)
             .finish_non_exhaustive()
     }
 }

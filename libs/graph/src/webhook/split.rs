@@ -2,8 +2,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
-use super::item::{Item, Kind, word_of};
+use super::item::{Account, Item, Kind, MAX_VALUE, word_of};
 use super::lenient;
+use super::message::Contact;
 
 /// The body is no JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,22 +55,6 @@ struct Metadata {
     phone_number_id: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Contact {
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    wa_id: Option<String>,
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    user_id: Option<String>,
-    #[serde(default)]
-    profile: Option<Profile>,
-}
-
-#[derive(Deserialize)]
-struct Profile {
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    name: Option<String>,
-}
-
 /// What the items of one change share.
 struct Place<'a> {
     pointer: &'a str,
@@ -77,6 +62,18 @@ struct Place<'a> {
     field: &'a str,
     phone_number_id: Option<&'a str>,
 }
+
+/// Fields that are news of an account or of its users, and that the messaging service may act on.
+const ACCOUNT: &[&str] = &[
+    "business_capability_update",
+    "message_template_components_update",
+    "message_template_quality_update",
+    "message_template_status_update",
+    "phone_number_quality_update",
+    "template_category_update",
+    "user_id_update",
+    "user_preferences",
+];
 
 /// Most items that are read of one webhook; Meta batches at most 1,000. What is beyond is one broken item, so that it is seen and the webhook stays for a replay.
 const MAX_ITEMS: usize = 10_000;
@@ -150,12 +147,12 @@ fn read_change(raw: &RawValue, pointer: &str, waba_id: &str, received: OffsetDat
         field,
         phone_number_id: None,
     };
-    let Some(value) = change.as_ref().and_then(|change| change.value) else {
+    let Some(raw_value) = change.as_ref().and_then(|change| change.value) else {
         return items.push(place.item(Kind::Broken {
             reason: "VALUE_MISSING",
         }));
     };
-    let Ok(value) = serde_json::from_str::<Value<'_>>(value.get()) else {
+    let Ok(value) = serde_json::from_str::<Value<'_>>(raw_value.get()) else {
         return items.push(place.item(Kind::Broken {
             reason: "VALUE_UNREADABLE",
         }));
@@ -170,11 +167,32 @@ fn read_change(raw: &RawValue, pointer: &str, waba_id: &str, received: OffsetDat
     };
     if field == "messages" {
         read_messages(&value, &place, received, items);
+    } else if ACCOUNT.contains(&field) {
+        items.push(place.item(account(field, raw_value.get())));
     } else {
         items.push(place.item(Kind::Unsupported {
             what: format!("field.{}", word_of(field)),
         }));
     }
+}
+
+/// The value is passed on as it came: whoever acts on it reads it.
+fn account(field: &str, value: &str) -> Kind {
+    if value.len() > MAX_VALUE {
+        return Kind::Broken {
+            reason: "VALUE_TOO_LONG",
+        };
+    }
+    // A struct is read from an array too: insist on an object.
+    if !value.starts_with('{') {
+        return Kind::Broken {
+            reason: "VALUE_UNREADABLE",
+        };
+    }
+    Kind::Account(Box::new(Account {
+        field: field.to_owned(),
+        value: value.to_owned(),
+    }))
 }
 
 fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime, items: &mut Vec<Item>) {
@@ -199,9 +217,7 @@ fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime,
         };
         for (index, element) in elements.into_iter().enumerate().take(room(items)) {
             let kind = match list {
-                "messages" => Kind::of_message(element.get(), received, |wa_id, user_id| {
-                    name_of(&contacts, wa_id, user_id)
-                }),
+                "messages" => Kind::of_message(element.get(), received, &contacts),
                 "statuses" => Kind::of_status(element.get(), received),
                 _ => Kind::Unsupported {
                     what: "errors".to_owned(),
@@ -221,18 +237,6 @@ fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime,
             what: "field.messages".to_owned(),
         }));
     }
-}
-
-/// The sender's name, from the change's contacts.
-fn name_of(contacts: &[Contact], wa_id: Option<&str>, user_id: Option<&str>) -> Option<String> {
-    let same = |contact: &&Contact| {
-        (wa_id.is_some() && contact.wa_id.as_deref() == wa_id)
-            || (user_id.is_some() && contact.user_id.as_deref() == user_id)
-    };
-    contacts
-        .iter()
-        .find(same)
-        .and_then(|contact| contact.profile.as_ref()?.name.clone())
 }
 
 fn contacts(value: &Value<'_>) -> Vec<Contact> {
@@ -304,9 +308,12 @@ mod tests {
         let Kind::Text(text) = &items[0].kind else {
             panic!("{items:?}")
         };
-        assert_eq!((text.body.as_str(), text.name.as_deref()), ("grüße", Some("Ann")));
         assert_eq!(
-            (text.wa_id.as_deref(), text.user_id.as_deref()),
+            (text.body.as_str(), text.sender.name.as_deref()),
+            ("grüße", Some("Ann"))
+        );
+        assert_eq!(
+            (text.sender.wa_id.as_deref(), text.sender.user_id.as_deref()),
             (Some("16505551234"), Some("US.1"))
         );
         assert_eq!(text.reply_to.as_deref(), Some("wamid.B"));
@@ -365,7 +372,9 @@ mod tests {
             .iter()
             .map(|item| match &item.kind {
                 Kind::Text(_) => "text",
+                Kind::Other(_) => "other",
                 Kind::Status(_) => "status",
+                Kind::Account(_) => "account",
                 Kind::Unsupported { what } => what.as_str(),
                 Kind::Broken { reason } => reason,
             })
@@ -394,11 +403,9 @@ mod tests {
         let items = read(&messages(
             json!({"metadata": {"phone_number_id": "1"}, "messages": [image], "errors": [{"code": 131_051}]}),
         ));
-        assert_eq!(
-            items[0].kind,
-            Kind::Unsupported {
-                what: "message.image".to_owned()
-            }
+        assert!(
+            matches!(&items[0].kind, Kind::Other(other) if other.what == "message.image" && other.opens_window),
+            "{items:?}"
         );
         assert_eq!(
             items[1].kind,

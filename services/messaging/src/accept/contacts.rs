@@ -1,8 +1,10 @@
 //! Recipients: a contact for each user, per application.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
 
 use moka::future::Cache;
+use moka::sync;
 use outeract_clock::{SharedClock, SharedRandom};
 use outeract_domain::{ContactId, Recipient};
 use sqlx::PgPool;
@@ -17,10 +19,14 @@ pub(crate) struct Contacts {
     clock: SharedClock,
     random: SharedRandom,
     known: Cache<(Uuid, Recipient), Uuid>,
+    /// Contacts that are part of others now. What is remembered under their ids goes before they do.
+    merged: sync::Cache<Uuid, Uuid>,
 }
 
 /// Contacts in memory: about 20 MiB at most.
 const MOST: u64 = 100_000;
+/// How long a contact is remembered.
+const FRESH: Duration = Duration::from_hours(1);
 
 // === impl Contacts ===
 
@@ -29,13 +35,38 @@ impl Contacts {
         Self {
             clock,
             random,
-            known: Cache::new(MOST),
+            known: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
+            merged: sync::Cache::builder()
+                .max_capacity(MOST)
+                .time_to_live(FRESH + FRESH)
+                .build(),
         }
     }
 
     /// The contact, if it is in memory.
     pub(crate) async fn known(&self, application: Uuid, recipient: &Recipient) -> Option<Uuid> {
-        self.known.get(&(application, recipient.clone())).await
+        let known = self.known.get(&(application, recipient.clone())).await;
+        known.map(|contact| self.survivor(contact))
+    }
+
+    /// A contact is part of another one now.
+    pub(crate) fn merged(&self, source: Uuid, target: Uuid) {
+        self.merged.insert(source, target);
+    }
+
+    /// The contact, or who it is part of, as far as that is known here.
+    pub(crate) fn survivor(&self, contact: Uuid) -> Uuid {
+        // Of a merge's target that is merged in turn, each look takes one step; there are few, and each leads to an older contact.
+        let mut at = contact;
+        while let Some(target) = self.merged.get(&at).filter(|target| *target < at) {
+            at = target;
+        }
+        at
+    }
+
+    /// Forgets who a recipient is: an id has moved to another user.
+    pub(crate) async fn forget(&self, application: Uuid, recipient: Recipient) {
+        self.known.invalidate(&(application, recipient)).await;
     }
 
     /// Remembers a contact.

@@ -14,14 +14,14 @@ impl Applier {
     pub(super) async fn note_receipts(&self, newest: &Newest<'_>) -> Result<(), Fault> {
         let wanted = newest
             .iter()
-            .filter(|(_, (_, letter))| letter.routed.connection.auto_mark_read);
+            .filter(|(_, letter)| letter.routed.connection.auto_mark_read);
         let sealed: Vec<_> = wanted
-            .map(|((number, contact), (at, letter))| {
+            .map(|((number, contact), letter)| {
                 let routed = letter.routed;
                 let wamid = self
                     .vault
                     .seal_receipt_wamid(routed.application, *contact, &letter.wamid);
-                (*number, *contact, routed.connection.id.uuid(), *at, wamid)
+                (*number, *contact, routed.connection.id.uuid(), letter.at, wamid)
             })
             .collect();
         if sealed.is_empty() {

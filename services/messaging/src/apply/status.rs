@@ -13,7 +13,8 @@ use outeract_rpc::Fault;
 use uuid::Uuid;
 
 use super::{Applier, Routed, reason, refused};
-use crate::dispatch::{Finding, Note};
+use crate::contacts::{Sighting, Wish, Wished, is_id, is_wa_id};
+use crate::dispatch::{Finding, MARKETING_STOPPED, Note};
 use crate::events::Subject;
 use crate::store::apply::{self as store, Orphan};
 use crate::store::message::{self, Mapped, Suspect};
@@ -54,7 +55,55 @@ impl Applier {
         }
         let questions = self.by_wamid(questions, results).await?;
         let questions = self.by_callback(questions, results).await?;
-        self.keep(questions, results).await
+        self.keep(questions, results).await?;
+        self.learn(statuses);
+        self.heed_refusals(statuses, results).await
+    }
+
+    /// What statuses show of recipients, beside the path of evidence.
+    fn learn(&self, statuses: &[Routed<StatusItem>]) {
+        for routed in statuses {
+            let item = &routed.item;
+            self.learner.learn(Sighting {
+                application: routed.application.uuid(),
+                wa_id: Some(item.recipient_wa_id.as_str()).filter(|id| is_wa_id(id)),
+                user: Some(item.recipient_user_id.as_str()).filter(|id| is_id(id)),
+                parent: Some(item.recipient_parent_user_id.as_str()).filter(|id| is_id(id)),
+                ..Sighting::default()
+            });
+        }
+    }
+
+    /// Failures that say that the user wants no marketing.
+    async fn heed_refusals(&self, statuses: &[Routed<StatusItem>], results: &[ItemResult]) -> Result<(), Fault> {
+        let refused = statuses
+            .iter()
+            .filter(|routed| routed.item.error_code == MARKETING_STOPPED);
+        let refused: HashMap<Uuid, &Routed<StatusItem>> = refused
+            .filter_map(|routed| Some((Uuid::from_slice(&results[routed.index].message_id).ok()?, routed)))
+            .collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let messages: Vec<Uuid> = refused.keys().copied().collect();
+        let to = run!(self.db, "message.recipients", |conn| message::recipients(
+            conn, &messages
+        ))?;
+        let wishes: Vec<_> = to
+            .into_iter()
+            .filter_map(|(message, contact)| {
+                let routed = refused.get(&message)?;
+                Some(Wished {
+                    application: routed.application.uuid(),
+                    contact,
+                    connection: Some(routed.connection.id.uuid()),
+                    wish: Wish::Refused,
+                    at: routed.item.occur_time.as_ref().and_then(timestamp::from_proto),
+                })
+            })
+            .collect();
+        self.consent.heed(&wishes).await?;
+        Ok(())
     }
 
     /// Answers what carries callback data of ours, which proves an acceptance that is not known yet; gives back the rest.

@@ -11,8 +11,7 @@ use tonic::{Request, Response};
 
 use super::{Messaging, reading};
 use crate::projection::Connection;
-use crate::store::contact::{PHONE, WA_ID, kind};
-use crate::store::{receipt, run};
+use crate::store::{contact, receipt, run};
 
 /// Whom to show it to.
 #[derive(Debug)]
@@ -45,20 +44,21 @@ async fn last_message(
     connection: &Connection,
     user: &Recipient,
 ) -> Result<Wamid, Fault> {
-    let mut kinds = vec![kind(user)];
-    if kinds == [PHONE] {
-        // The number as Meta writes it may differ from the one that is dialled.
-        kinds.push(WA_ID);
-    }
     let db = &service.context.db;
-    let last = run!(db, "receipt.last_inbound", |conn| receipt::last_inbound(
-        conn,
-        application.uuid(),
-        connection.number.as_str(),
-        &kinds,
-        user.as_str()
-    ))?
-    .ok_or_else(|| {
+    let key = application.uuid();
+    // In whichever of its forms Meta writes a number.
+    let found = run!(db, "contact.find", |conn| contact::find(conn, key, &[user]))?;
+    let last = match found.into_iter().next().flatten() {
+        Some(contact) => {
+            let number = connection.number.as_str();
+            let sealed = run!(db, "receipt.last_inbound", |conn| receipt::last_inbound(
+                conn, number, contact
+            ))?;
+            sealed.map(|sealed| (contact, sealed))
+        }
+        None => None,
+    };
+    let (contact, sealed) = last.ok_or_else(|| {
         Fault::precondition(
             ErrorReason::NoInboundMessage,
             "the user has written nothing to this number within 30 days",
@@ -66,7 +66,7 @@ async fn last_message(
     })?;
     service
         .vault
-        .open_inbound_wamid(application, last.contact, &last.wamid_sealed)
+        .open_inbound_wamid(application, contact, &sealed)
         .map_err(Fault::data_loss)
 }
 

@@ -147,10 +147,11 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
         SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.parts AS "parts?", taken.fingerprint AS "fingerprint?"
         FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[]) WITH ORDINALITY AS asked (application, key_hash, kind, value, other, ordinal)
         LEFT JOIN LATERAL (
-            SELECT i.contact_id
+            SELECT coalesce((SELECT c.merged_into FROM messaging.contact c WHERE c.id = i.contact_id LIMIT 1), i.contact_id) AS contact_id
             FROM (VALUES (1, asked.value), (2, asked.other)) AS form (rank, value)
             CROSS JOIN LATERAL (
-                SELECT i.contact_id FROM messaging.identity i WHERE i.application_id = asked.application AND i.kind = asked.kind AND i.value = form.value LIMIT 1
+                SELECT i.contact_id FROM messaging.identity i
+                WHERE i.application_id = asked.application AND i.kind = asked.kind AND i.value = form.value AND NOT i.retired LIMIT 1
             ) i
             ORDER BY form.rank LIMIT 1
         ) known ON true

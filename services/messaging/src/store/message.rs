@@ -159,3 +159,18 @@ pub(crate) async fn by_wamid(conn: &mut PgConnection, asked: &[(i64, &[u8])]) ->
     .fetch_all(conn)
     .await
 }
+
+/// Who messages go to.
+pub(crate) async fn recipients(conn: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
+    let rows = sqlx::query!(
+        r#"
+        SELECT asked.id AS "id!", m.contact_id AS contact
+        FROM unnest($1::uuid[]) AS asked (id)
+        CROSS JOIN LATERAL (SELECT m.contact_id FROM messaging.message m WHERE m.id = asked.id LIMIT 1) m
+        "#,
+        messages,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.contact)).collect())
+}

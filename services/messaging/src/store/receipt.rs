@@ -36,13 +36,6 @@ pub(crate) struct Taken {
     pub at: OffsetDateTime,
 }
 
-/// A user's last message to a number.
-#[derive(Debug)]
-pub(crate) struct Last {
-    pub contact: Uuid,
-    pub wamid_sealed: Vec<u8>,
-}
-
 /// Notes messages, the newest of each conversation: the receipt for it is one for all before it. In the order of number and contact, each pair once.
 pub(crate) async fn note(conn: &mut PgConnection, receipts: &[New<'_>]) -> sqlx::Result<()> {
     let numbers: Vec<_> = receipts.iter().map(|receipt| receipt.number).collect();
@@ -126,32 +119,19 @@ pub(crate) async fn put_off(conn: &mut PgConnection, taken: &[Taken], seconds: &
     Ok(())
 }
 
-/// The last message to `number` of the user with one of these identities (kinds as in the table), if Meta still takes a receipt for it: for 30 days.
+/// The last message of a user to `number`, if Meta still takes a receipt for it: for 30 days.
 pub(crate) async fn last_inbound(
     conn: &mut PgConnection,
-    application: Uuid,
     number: &str,
-    kinds: &[i16],
-    value: &str,
-) -> sqlx::Result<Option<Last>> {
-    sqlx::query_as!(
-        Last,
+    contact: Uuid,
+) -> sqlx::Result<Option<Vec<u8>>> {
+    sqlx::query_scalar!(
         r#"
-        SELECT w.contact_id AS contact, w.last_wamid_sealed AS wamid_sealed
-        FROM unnest($3::smallint[]) AS asked (kind)
-        CROSS JOIN LATERAL (
-            SELECT i.contact_id FROM messaging.identity i WHERE i.application_id = $1 AND i.kind = asked.kind AND i.value = $4 LIMIT 1
-        ) i
-        CROSS JOIN LATERAL (
-            SELECT * FROM messaging.service_window w WHERE w.phone_number_id = $2 AND w.contact_id = i.contact_id LIMIT 1
-        ) w
-        WHERE w.last_inbound_at > messaging.now_() - interval '30 days'
-        ORDER BY w.last_inbound_at DESC LIMIT 1
+        SELECT w.last_wamid_sealed FROM messaging.service_window w
+        WHERE w.phone_number_id = $1 AND w.contact_id = $2 AND w.last_inbound_at > messaging.now_() - interval '30 days'
         "#,
-        application,
         number,
-        kinds,
-        value,
+        contact,
     )
     .fetch_optional(conn)
     .await

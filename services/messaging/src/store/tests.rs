@@ -1,9 +1,11 @@
 //! The rules of the send protocol and of what hangs on it, each against a real Postgres.
 
 mod accepting;
+mod consenting;
 mod evidence;
 mod files;
 mod lifetime;
+mod merging;
 mod ownership;
 mod plans;
 mod receipts;

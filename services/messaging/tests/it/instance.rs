@@ -5,6 +5,7 @@ use std::time::Duration;
 use outeract_messaging::{Config, Timing};
 use outeract_proto::messaging::admin::v1::admin_service_client::AdminServiceClient;
 use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
+use outeract_proto::messaging::v1::contact_service_client::ContactServiceClient;
 use outeract_proto::messaging::v1::file_service_client::FileServiceClient;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
 use outeract_proto::messaging::v1::template_service_client::TemplateServiceClient;
@@ -34,6 +35,9 @@ pub(crate) type TemplateClient = TemplateServiceClient<InterceptedService<tonic:
 
 /// What an operator calls with.
 pub(crate) type Admin = AdminServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
+
+/// What an application asks about users with.
+pub(crate) type People = ContactServiceClient<InterceptedService<tonic::transport::Channel, Bearer>>;
 
 /// Presents a key.
 #[derive(Debug, Clone)]
@@ -121,6 +125,10 @@ impl Instance {
 
     pub(crate) async fn templates(&self, key: &str) -> TemplateClient {
         TemplateServiceClient::with_interceptor(self.channel().await, bearer(key))
+    }
+
+    pub(crate) async fn contacts(&self, key: &str) -> People {
+        ContactServiceClient::with_interceptor(self.channel().await, bearer(key))
     }
 
     async fn channel(&self) -> tonic::transport::Channel {

@@ -4,6 +4,8 @@
 
 mod away;
 mod batch;
+mod consent;
+mod contacts;
 mod evidence;
 mod fairness;
 mod files;
@@ -12,6 +14,7 @@ mod idempotency;
 mod instance;
 mod lanes;
 mod lifetime;
+mod merging;
 mod obstacles;
 mod operators;
 mod outcomes;

@@ -77,6 +77,20 @@ impl Siblings {
         events.values().filter(is_child).cloned().collect()
     }
 
+    /// The events of a type, the oldest first.
+    pub(crate) fn of_type(&self, event_type: &str) -> Vec<EventRecord> {
+        let events = self.state.events.lock().expect("events");
+        let of_type = |record: &&EventRecord| {
+            record
+                .event
+                .as_ref()
+                .is_some_and(|event| event.event_type == event_type)
+        };
+        let mut found: Vec<_> = events.values().filter(of_type).cloned().collect();
+        found.sort_by(|one, other| one.id.cmp(&other.id));
+        found
+    }
+
     pub(crate) fn event(&self, id: Uuid) -> Option<EventRecord> {
         self.state.events.lock().expect("events").get(&id).cloned()
     }

@@ -62,6 +62,9 @@ pub(crate) struct Number {
     pub(crate) token: String,
 }
 
+/// What every process seals with.
+pub(crate) const SEAL_KEYS: &str =
+    "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nhash:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 pub(crate) const SOON: Duration = Duration::from_mins(1);
 static SENDS: AtomicU64 = AtomicU64::new(0);
 
@@ -255,9 +258,42 @@ impl Suite {
         other
     }
 
+    /// Another application with a key of its own; the number is its from the start.
+    pub(crate) fn tenant(&self, number: &Number) -> (ApplicationId, String) {
+        let application = ApplicationId::new(&SystemClock, &SystemRandom);
+        let key_id = KeyId::new(&SystemClock, &SystemRandom);
+        let (key, _) = KeyText::generate("test", key_id, &SystemRandom);
+        let mut keys = self.siblings.state.keys.lock().expect("keys");
+        keys.insert(key_id.uuid(), application.uuid());
+        let mut connections = self.siblings.state.connections.lock().expect("connections");
+        let known = connections
+            .iter_mut()
+            .find(|connection| connection.connection_id == number.connection.bytes());
+        known.expect("known").application_id = application.bytes();
+        (application, key)
+    }
+
+    /// Applies items of one number, in order.
+    pub(crate) async fn apply_all(
+        &self,
+        instance: &Instance,
+        application: ApplicationId,
+        number: &Number,
+        kinds: Vec<Kind>,
+    ) -> Vec<ItemResult> {
+        let items = kinds.into_iter().map(|kind| Item {
+            application_id: application.bytes(),
+            connection_id: number.connection.bytes(),
+            phone_number_id: number.id.clone(),
+            kind: Some(kind),
+        });
+        let request = ApplyItemsRequest { items: items.collect() };
+        let answer = instance.internal("webhook").apply_items(request).await;
+        answer.expect("applied").into_inner().results
+    }
+
     pub(crate) fn env(&self) -> Env {
         let internal = format!("127.0.0.1:{}", free_port());
-        let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
         let peer = |service: &str| format!("{service}={}", hex::encode(secret_sha256(&secret_of(service))));
         let siblings = format!("http://{}", self.siblings.address);
         [
@@ -267,7 +303,7 @@ impl Suite {
             ("MESSAGING_INTERNAL_LISTEN", internal.clone()),
             ("MESSAGING_OPS_LISTEN", "127.0.0.1:0".to_owned()),
             ("MESSAGING_ADVERTISE_URL", format!("http://{internal}")),
-            ("MESSAGING_SEAL_KEYS", format!("k1:{key}\nhash:{key}")),
+            ("MESSAGING_SEAL_KEYS", SEAL_KEYS.to_owned()),
             ("MESSAGING_SERVICE_SECRET", secret_of("messaging")),
             ("MESSAGING_PEERS", [peer("connection"), peer("webhook")].join(",")),
             ("MESSAGING_CONNECTION_URL", siblings.clone()),

@@ -16,6 +16,7 @@ const MAX_BODY: usize = 256 << 10;
 pub(super) struct Fit {
     pub(super) id: Uuid,
     pub(super) application: Uuid,
+    /// Nil: none.
     pub(super) connection: Uuid,
     pub(super) origin: Option<Uuid>,
     pub(super) event_type: String,
@@ -49,7 +50,10 @@ pub(super) fn check(record: EventRecord) -> Result<Fit, Refusal> {
     }
     let uuid = |bytes: &[u8]| Uuid::from_slice(bytes).ok().filter(|uuid| !uuid.is_nil());
     let application = uuid(&record.application_id).ok_or(Refusal::Application)?;
-    let connection = uuid(&record.connection_id).ok_or(Refusal::Connection)?;
+    let connection = match record.connection_id.as_slice() {
+        [] => Uuid::nil(),
+        bytes => uuid(bytes).ok_or(Refusal::Connection)?,
+    };
     let origin = match record.origin_event_id.as_slice() {
         [] => None,
         bytes => Some(origin(bytes, id)?),
@@ -113,6 +117,15 @@ mod tests {
         let stored = Event::decode(fit.body.as_slice()).unwrap();
         assert_eq!((stored.id.as_str(), stored.cursor.as_str()), ("", ""));
         assert_eq!((stored.event_type.as_str(), stored.late), ("message.sent", true));
+    }
+
+    #[test]
+    fn an_event_may_concern_no_connection() {
+        let record = EventRecord {
+            connection_id: Vec::new(),
+            ..record()
+        };
+        assert!(check(record).unwrap().connection.is_nil());
     }
 
     #[test]

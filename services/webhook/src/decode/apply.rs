@@ -1,11 +1,13 @@
 //! Messaging first, then tracking: whoever sees `message.inbound` can already reply.
 
-use outeract_domain::{ContactId, E164, EventId};
+use std::sync::Arc;
+
+use outeract_domain::{ContactId, E164, EventId, Wamid};
 use outeract_events::{Inbound, Status as StatusEvent, timestamp};
-use outeract_graph::webhook::{InboundText, Kind, Status};
+use outeract_graph::webhook::{Account, InboundOther, InboundText, Kind, Sender, Status};
 use outeract_graph::{GraphError, fault};
 use outeract_proto::messaging::internal::v1::item::Kind as WireKind;
-use outeract_proto::messaging::internal::v1::{InboundItem, Item as WireItem, StatusItem};
+use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, Item as WireItem, StatusItem};
 use outeract_proto::messaging::v1::message_content::Kind as ContentKind;
 use outeract_proto::messaging::v1::{MessageContent, SendError, TextContent};
 use outeract_proto::tracking::internal::v1::{EventRecord, RecordResult};
@@ -25,11 +27,15 @@ struct Routed<'a> {
     index: usize,
     item: &'a Item,
     to: &'a Destination,
+    /// Whose the item is if it is not applied.
+    owner: Owner,
     received: OffsetDateTime,
 }
 
 /// Callback data of ours is far shorter; longer data is another app's.
 const MAX_CALLBACK: usize = 128;
+/// Characters of a text that messaging looks at.
+const MAX_TEXT: usize = 256;
 
 /// Applies the items that have a destination, and says what became of every item, in order.
 pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Target>) -> Result<Vec<Fate>, Stalled> {
@@ -43,19 +49,23 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
             .get(item.place.post)
             .map_or(OffsetDateTime::UNIX_EPOCH, |post| post.received_at);
         match target {
-            Ok(to) => {
-                let one = Routed {
-                    index,
-                    item,
-                    to,
-                    received,
-                };
-                match one.wire() {
-                    Some(item) => {
-                        routed.push(one);
-                        wire.push(item);
+            Ok(destinations) => {
+                let owner = common_owner(destinations);
+                for to in destinations {
+                    let one = Routed {
+                        index,
+                        item,
+                        to,
+                        owner,
+                        received,
+                    };
+                    match one.wire() {
+                        Some(item) => {
+                            routed.push(one);
+                            wire.push(item);
+                        }
+                        None => fates[index] = one.senderless(),
                     }
-                    None => fates[index] = quarantined(reason::SENDER_UNREADABLE, to),
                 }
             }
             Err(fate) => fates[index] = fate.clone(),
@@ -87,20 +97,21 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
         fates[one.index] = match result {
             Ok(RecordResult::Recorded) => Fate::Applied,
             Ok(RecordResult::Duplicate) => Fate::Duplicate,
-            Ok(RecordResult::Refused | RecordResult::Unspecified) | Err(_) => {
-                quarantined(reason::EVENT_REFUSED, one.to)
-            }
+            Ok(RecordResult::Refused | RecordResult::Unspecified) | Err(_) => one.quarantined(reason::EVENT_REFUSED),
         };
     }
     Ok(fates)
 }
 
-fn quarantined(reason: impl Into<std::borrow::Cow<'static, str>>, to: &Destination) -> Fate {
-    let owner = Owner {
-        application_id: Some(to.application.uuid()),
-        connection_id: Some(to.connection.uuid()),
-    };
-    Fate::Listed(Outcome::Quarantined, reason.into(), owner)
+/// The application and the connection that these have in common.
+fn common_owner(destinations: &[Arc<Destination>]) -> Owner {
+    let first = destinations.first();
+    let application = first.filter(|first| destinations.iter().all(|to| to.application == first.application));
+    let connection = application.filter(|_| destinations.len() == 1);
+    Owner {
+        application_id: application.map(|to| to.application.uuid()),
+        connection_id: connection.map(|to| to.connection.uuid()),
+    }
 }
 
 // === impl Routed ===
@@ -109,8 +120,10 @@ impl Routed<'_> {
     /// As messaging reads it; `None` for a message whose sender cannot be named.
     fn wire(&self) -> Option<WireItem> {
         let kind = match &self.item.kind {
-            Kind::Text(text) => WireKind::Inbound(inbound(text)?),
+            Kind::Text(text) => WireKind::Inbound(text_item(text)?),
+            Kind::Other(other) => WireKind::Inbound(other_item(other)?),
             Kind::Status(status) => WireKind::Status(self.status(status)),
+            Kind::Account(account) => WireKind::Account(self.account(account)),
             Kind::Unsupported { .. } | Kind::Broken { .. } => return None,
         };
         Some(WireItem {
@@ -131,8 +144,33 @@ impl Routed<'_> {
             recipient_wa_id: status.recipient.clone().unwrap_or_default(),
             error_code: status.error_code,
             receive_time: Some(timestamp::to_proto(self.received)),
-            ..StatusItem::default()
+            recipient_user_id: status.recipient_user_id.clone().unwrap_or_default(),
+            recipient_parent_user_id: status.recipient_parent_user_id.clone().unwrap_or_default(),
         }
+    }
+
+    fn account(&self, account: &Account) -> AccountItem {
+        AccountItem {
+            field: account.field.clone(),
+            value_json: account.value.clone().into_bytes(),
+            receive_time: Some(timestamp::to_proto(self.received)),
+        }
+    }
+
+    /// A message whose sender cannot be named.
+    fn senderless(&self) -> Fate {
+        match &self.item.kind {
+            Kind::Other(other) => self.not_understood(&other.what),
+            _ => self.quarantined(reason::SENDER_UNREADABLE),
+        }
+    }
+
+    fn not_understood(&self, what: &str) -> Fate {
+        Fate::Listed(Outcome::Unsupported, reason::unsupported(what).into(), self.owner)
+    }
+
+    fn quarantined(&self, reason: impl Into<std::borrow::Cow<'static, str>>) -> Fate {
+        Fate::Listed(Outcome::Quarantined, reason.into(), self.owner)
     }
 
     /// The event of an item that messaging has applied, or what became of it without one.
@@ -140,10 +178,15 @@ impl Routed<'_> {
         match (&self.item.kind, applied) {
             (Kind::Text(text), Ok(Applied::Inbound(contact))) => Ok(Some(self.inbound_event(text, contact))),
             (Kind::Status(status), Ok(Applied::Status(message))) => Ok(Some(self.status_event(status, message))),
-            (_, Ok(Applied::Kept)) => Ok(None),
-            (_, Ok(Applied::Refused(why))) if is_reason(&why) => Err(quarantined(why, self.to)),
+            // Messaging knows the user now and can answer; there is no event of it yet.
+            (Kind::Other(other), Ok(Applied::Inbound(_))) => Err(self.not_understood(&other.what)),
+            (Kind::Account(_), Ok(Applied::News)) | (Kind::Status(_), Ok(Applied::Kept)) => Ok(None),
+            (Kind::Account(account), Ok(Applied::Refused(why))) if why == reason::FIELD_UNSUPPORTED => {
+                Err(self.not_understood(&format!("field.{}", account.field)))
+            }
+            (_, Ok(Applied::Refused(why))) if is_reason(&why) => Err(self.quarantined(why)),
             // A refusal without a reason, a code, or an answer to something else.
-            (_, Ok(_) | Err(_)) => Err(quarantined(reason::APPLY_REFUSED, self.to)),
+            (_, Ok(_) | Err(_)) => Err(self.quarantined(reason::APPLY_REFUSED)),
         }
     }
 
@@ -162,9 +205,9 @@ impl Routed<'_> {
             occurred: text.occurred,
             received: self.received,
             business: &self.to.business,
-            from: &sender(text).unwrap_or_default(),
+            from: &external_id(&text.sender).unwrap_or_default(),
             contact,
-            name: text.name.as_deref().unwrap_or_default(),
+            name: text.sender.name.as_deref().unwrap_or_default(),
             content: &content,
             reply_to: text.reply_to.as_deref(),
         };
@@ -186,26 +229,50 @@ impl Routed<'_> {
     }
 }
 
-fn inbound(text: &InboundText) -> Option<InboundItem> {
-    sender(text)?;
-    let wa_id = text.wa_id.clone().filter(|wa_id| E164::from_wa_id(wa_id).is_ok());
+fn text_item(text: &InboundText) -> Option<InboundItem> {
     Some(InboundItem {
-        wamid: text.wamid.as_str().to_owned(),
-        wa_id: wa_id.unwrap_or_default(),
-        user_id: text.user_id.clone().unwrap_or_default(),
-        occur_time: Some(timestamp::to_proto(text.occurred)),
         // A text of a user always does.
         opens_window: true,
+        text: beginning(&text.body),
+        ..inbound(&text.wamid, &text.sender, text.occurred)?
+    })
+}
+
+fn other_item(other: &InboundOther) -> Option<InboundItem> {
+    Some(InboundItem {
+        opens_window: other.opens_window,
+        text: other.button.as_deref().map(beginning).unwrap_or_default(),
+        ..inbound(&other.wamid, &other.sender, other.occurred)?
+    })
+}
+
+fn inbound(wamid: &Wamid, sender: &Sender, occurred: OffsetDateTime) -> Option<InboundItem> {
+    external_id(sender)?;
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let wa_id = sender.wa_id.clone().filter(|wa_id| E164::from_wa_id(wa_id).is_ok());
+    Some(InboundItem {
+        wamid: wamid.as_str().to_owned(),
+        wa_id: wa_id.unwrap_or_default(),
+        user_id: text(&sender.user_id),
+        parent_user_id: text(&sender.parent_user_id),
+        username: text(&sender.username),
+        profile_name: text(&sender.name),
+        occur_time: Some(timestamp::to_proto(occurred)),
         ..InboundItem::default()
     })
 }
 
+/// As much of a text as is looked at for words such as STOP.
+fn beginning(text: &str) -> String {
+    text.chars().take(MAX_TEXT).collect()
+}
+
 /// The user: E.164, or the business-scoped user id.
-fn sender(text: &InboundText) -> Option<String> {
-    let number = text.wa_id.as_deref().and_then(|wa_id| E164::from_wa_id(wa_id).ok());
+fn external_id(sender: &Sender) -> Option<String> {
+    let number = sender.wa_id.as_deref().and_then(|wa_id| E164::from_wa_id(wa_id).ok());
     number
         .map(|number| number.as_str().to_owned())
-        .or_else(|| text.user_id.clone())
+        .or_else(|| sender.user_id.clone())
 }
 
 fn error(code: i32) -> SendError {

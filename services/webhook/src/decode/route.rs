@@ -29,8 +29,8 @@ pub(crate) struct Destination {
     pub business: String,
 }
 
-/// Where an item goes, or what becomes of it without going anywhere.
-pub(crate) type Target = Result<Arc<Destination>, Fate>;
+/// Where an item goes, or what becomes of it without going anywhere. News of an account go to each of its connections; every other item has one destination.
+pub(crate) type Target = Result<Vec<Arc<Destination>>, Fate>;
 
 /// What items of a number do while its parked items are being applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,10 @@ impl Routes {
     /// Where the item goes, or what becomes of it without going anywhere.
     pub(crate) fn of_item(&self, item: &Item, behind: BehindParked) -> Target {
         match &item.kind {
-            Kind::Text(_) | Kind::Status(_) => self.destination(item, behind),
+            Kind::Text(_) | Kind::Other(_) | Kind::Status(_) => self.one(item, behind),
+            // What names a number is that number's alone.
+            Kind::Account(_) if !item.place.phone_number_id.is_empty() => self.one(item, behind),
+            Kind::Account(_) => self.every(item),
             Kind::Unsupported { what } => Err(Fate::Listed(
                 Outcome::Unsupported,
                 reason::unsupported(what).into(),
@@ -110,7 +113,32 @@ impl Routes {
         }
     }
 
-    fn destination(&self, item: &Item, behind: BehindParked) -> Target {
+    fn one(&self, item: &Item, behind: BehindParked) -> Target {
+        self.destination(item, behind).map(|destination| vec![destination])
+    }
+
+    /// Every connection of the account that receives, the oldest first.
+    fn every(&self, item: &Item) -> Target {
+        let numbers = self.by_waba.get(&item.waba_id).map_or(&[][..], Vec::as_slice);
+        let mut destinations: Vec<_> = numbers
+            .iter()
+            .filter_map(|route| self.by_number.get(&route.phone_number_id)?.destination.as_ref())
+            .filter(|(route, _)| route.waba_id == item.waba_id)
+            .map(|(_, destination)| Arc::clone(destination))
+            .collect();
+        destinations.sort_by_key(|destination| destination.connection);
+        destinations.dedup();
+        if destinations.is_empty() {
+            return Err(Fate::Listed(
+                Outcome::Unsupported,
+                reason::NO_CONNECTION.into(),
+                self.owner(item),
+            ));
+        }
+        Ok(destinations)
+    }
+
+    fn destination(&self, item: &Item, behind: BehindParked) -> Result<Arc<Destination>, Fate> {
         let Some(number) = self.by_number.get(&item.place.phone_number_id) else {
             return Err(match item.place.phone_number_id.parse::<PhoneNumberId>() {
                 Ok(_) => nobodys(Outcome::Parked, reason::NO_CONNECTION),
@@ -212,7 +240,7 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use outeract_domain::Wamid;
-    use outeract_graph::webhook::Status;
+    use outeract_graph::webhook::{Account, Status};
     use time::OffsetDateTime;
 
     use super::super::account::Place;
@@ -256,6 +284,8 @@ mod tests {
             word: "sent".to_owned(),
             occurred: OffsetDateTime::UNIX_EPOCH,
             recipient: None,
+            recipient_user_id: None,
+            recipient_parent_user_id: None,
             callback: None,
             error_code: 0,
         }))
@@ -263,6 +293,12 @@ mod tests {
 
     fn fate(routes: Vec<Route>, item: &Item) -> Target {
         Routes::of(routes, &ring()).of_item(item, BehindParked::Wait)
+    }
+
+    fn only(target: Target) -> Arc<Destination> {
+        let mut destinations = target.unwrap();
+        assert_eq!(destinations.len(), 1);
+        destinations.remove(0)
     }
 
     fn listed(result: Target) -> (Outcome, String, Option<u128>) {
@@ -280,7 +316,7 @@ mod tests {
     fn waba_number_and_one_receiving_connection_must_agree() {
         let item = item("7", "1", status());
         for state in [1, 2, 3] {
-            let to = fate(vec![route(10, 20, "7", "1", state)], &item).unwrap();
+            let to = only(fate(vec![route(10, 20, "7", "1", state)], &item));
             assert_eq!(
                 (to.connection.uuid().as_u128(), to.application.uuid().as_u128()),
                 (10, 20)
@@ -298,7 +334,10 @@ mod tests {
         );
         let two = vec![route(10, 20, "7", "1", 1), route(11, 21, "7", "1", 1)];
         assert_eq!(listed(fate(two, &item)), parked("CONNECTION_MOVING", None));
-        let moved = fate(vec![route(10, 20, "7", "1", 4), route(11, 21, "7", "1", 1)], &item).unwrap();
+        let moved = only(fate(
+            vec![route(10, 20, "7", "1", 4), route(11, 21, "7", "1", 1)],
+            &item,
+        ));
         assert_eq!(moved.application.uuid().as_u128(), 21);
         let mismatch = (Outcome::Quarantined, "ROUTE_MISMATCH".to_owned(), None);
         assert_eq!(listed(fate(vec![route(10, 20, "8", "1", 1)], &item)), mismatch);
@@ -315,6 +354,38 @@ mod tests {
                 .of_item(&item, BehindParked::Go)
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn news_of_an_account_go_to_each_of_its_connections_that_receives() {
+        let news = |number: &str| {
+            let account = Account {
+                field: "user_preferences".to_owned(),
+                value: "{}".to_owned(),
+            };
+            item("7", number, Kind::Account(Box::new(account)))
+        };
+        let routes = || {
+            vec![
+                route(12, 20, "7", "3", 1),
+                route(10, 20, "7", "1", 1),
+                route(11, 20, "7", "2", 4),
+                route(13, 20, "7", "4", 2),
+                route(14, 21, "8", "5", 1),
+            ]
+        };
+        let connections = |target: Target| -> Vec<u128> {
+            let destinations = target.unwrap();
+            destinations.iter().map(|to| to.connection.uuid().as_u128()).collect()
+        };
+        assert_eq!(connections(fate(routes(), &news(""))), [10, 12, 13]);
+        assert_eq!(connections(fate(routes(), &news("3"))), [12]);
+        let nowhere = (Outcome::Unsupported, "NO_CONNECTION".to_owned(), None);
+        assert_eq!(listed(fate(vec![], &news(""))), nowhere);
+        assert_eq!(listed(fate(vec![route(11, 20, "7", "2", 4)], &news(""))), nowhere);
+        // A number of another account: somebody is mistaken.
+        assert_eq!(listed(fate(routes(), &news("5"))).1, "ROUTE_MISMATCH");
+        assert_eq!(listed(fate(routes(), &news("9"))).1, "NO_CONNECTION");
     }
 
     #[test]

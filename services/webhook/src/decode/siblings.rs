@@ -25,6 +25,8 @@ pub(super) enum Applied {
     Inbound(ContactId),
     /// A status of this message.
     Status(EventId),
+    /// News that belong to no message.
+    News,
     /// A status of a message that is not known yet: messaging keeps it, and records its event itself.
     Kept,
     /// It cannot be applied.
@@ -112,6 +114,7 @@ const BROKEN: Failure = Failure::Away(Code::Internal);
 
 fn applied(result: ItemResult) -> Result<Applied, Failure> {
     match result.outcome() {
+        ItemOutcome::Applied if result.contact_id.is_empty() && result.message_id.is_empty() => Ok(Applied::News),
         ItemOutcome::Applied => {
             let contact = ContactId::from_slice(&result.contact_id).map(Applied::Inbound);
             let message = EventId::from_slice(&result.message_id).map(Applied::Status);

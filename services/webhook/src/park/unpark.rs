@@ -141,7 +141,7 @@ impl Item {
 /// An item that came while one application had the number is never shown to another.
 fn keep_apart(target: Target, parked: &Parked) -> Target {
     match (&target, parked.application_id) {
-        (Ok(to), Some(then)) if to.application.uuid() != then => {
+        (Ok(to), Some(then)) if to.iter().any(|to| to.application.uuid() != then) => {
             let owner = Owner {
                 application_id: Some(then),
                 connection_id: None,

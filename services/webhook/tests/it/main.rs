@@ -6,6 +6,7 @@
     reason = "a test that cannot get what it needs fails at once"
 )]
 
+mod account;
 mod bodies;
 mod decode;
 mod edge;

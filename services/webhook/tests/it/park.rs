@@ -29,7 +29,7 @@ async fn items_that_came_before_their_connection_are_applied_in_order_when_it_co
             .await;
     }
     suite.settled().await;
-    assert_eq!(suite.accounts().await, [20, 0, 0, 15, 5, 0]);
+    assert_eq!(suite.accounts().await, [20, 0, 0, 20, 0, 0]);
 
     instance.push(vec![number.active()]).await;
     eventually(LONG, async || suite.accounts().await[1] == 10).await;

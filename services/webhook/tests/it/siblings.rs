@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) tracking_forgets: u32,
     /// Messaging answers REFUSED for these wamids.
     pub(crate) refused: HashSet<String>,
+    /// Messaging answers REFUSED with a reason for news of these fields; a connection: for that one only.
+    pub(crate) account_refusals: HashMap<String, (Vec<u8>, &'static str)>,
     /// A call to messaging that carries one of these fails as a whole.
     pub(crate) poison: HashSet<String>,
     /// Tracking answers REFUSED for events of these wamids.
@@ -101,7 +103,7 @@ pub(crate) fn event_wamid(record: &EventRecord) -> String {
     match record.event.as_ref().and_then(|event| event.payload.as_ref()) {
         Some(Payload::Message(message)) => message.external_message_id.clone(),
         Some(Payload::Status(status)) => status.external_message_id.clone(),
-        None => String::new(),
+        Some(Payload::UserMerged(_) | Payload::Suppression(_)) | None => String::new(),
     }
 }
 
@@ -201,9 +203,16 @@ fn result(world: &World, item: &Item) -> ItemResult {
         };
     }
     match &item.kind {
-        Some(Kind::Account(_)) => ItemResult {
-            outcome: ItemOutcome::Applied.into(),
-            ..ItemResult::default()
+        Some(Kind::Account(account)) => match world.account_refusals.get(&account.field) {
+            Some((connection, reason)) if connection.is_empty() || *connection == item.connection_id => ItemResult {
+                outcome: ItemOutcome::Refused.into(),
+                reason: (*reason).to_owned(),
+                ..ItemResult::default()
+            },
+            _ => ItemResult {
+                outcome: ItemOutcome::Applied.into(),
+                ..ItemResult::default()
+            },
         },
         Some(Kind::Inbound(_)) => ItemResult {
             outcome: ItemOutcome::Applied.into(),

@@ -1,0 +1,149 @@
+//! News of accounts and of their users, by Meta's name of the field.
+
+use std::collections::BTreeMap;
+
+use outeract_events::timestamp;
+use outeract_graph::webhook::{self, Moved, Preference, Switch};
+use outeract_proto::messaging::internal::v1::{AccountItem, ItemOutcome, ItemResult};
+use outeract_rpc::Fault;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Applier, Routed, reason, refused};
+use crate::contacts::{Move, Sighting, Wish, Wished, is_id, is_wa_id};
+
+/// What came of an item.
+type Applied = Result<(), &'static str>;
+
+// === impl Applier ===
+
+impl Applier {
+    pub(super) async fn apply_accounts(
+        &self,
+        items: &[Routed<AccountItem>],
+        results: &mut [ItemResult],
+    ) -> Result<(), Fault> {
+        let mut fields: BTreeMap<&str, Vec<&Routed<AccountItem>>> = BTreeMap::new();
+        for routed in items {
+            fields.entry(routed.item.field.as_str()).or_default().push(routed);
+        }
+        for (field, items) in fields {
+            let applied = match field {
+                "user_preferences" => self.preferences(&items).await?,
+                "user_id_update" | "system" => self.moves(&items).await?,
+                // Nothing acts on these.
+                _ => vec![Err(reason::FIELD_UNSUPPORTED); items.len()],
+            };
+            for (routed, applied) in items.iter().zip(applied) {
+                results[routed.index] = match applied {
+                    Ok(()) => ItemResult {
+                        outcome: ItemOutcome::Applied.into(),
+                        ..ItemResult::default()
+                    },
+                    Err(reason) => refused(reason),
+                };
+            }
+        }
+        Ok(())
+    }
+
+    /// Users who switched marketing off, or on again. Of a value of which an entry cannot be read, the others are heeded all the same.
+    async fn preferences(&self, items: &[&Routed<AccountItem>]) -> Result<Vec<Applied>, Fault> {
+        let mut applied = Vec::with_capacity(items.len());
+        let mut preferences: Vec<(&Routed<AccountItem>, Preference)> = Vec::new();
+        for routed in items {
+            let read = webhook::preferences(&routed.item.value_json, self.received(&routed.item));
+            let entries = read.unwrap_or_else(|cause| vec![Err(cause)]);
+            let count = entries.len();
+            let good = entries
+                .into_iter()
+                .flatten()
+                .filter(|one| named(one.wa_id.as_deref(), one.user_id.as_deref()));
+            let before = preferences.len();
+            preferences.extend(good.map(|one| (*routed, one)));
+            applied.push(whole(preferences.len() - before == count));
+        }
+        let sightings: Vec<_> = preferences
+            .iter()
+            .map(|(routed, one)| Sighting {
+                application: routed.application.uuid(),
+                wa_id: one.wa_id.as_deref(),
+                user: one.user_id.as_deref(),
+                create: true,
+                ..Sighting::default()
+            })
+            .collect();
+        let contacts = self.registry.meet(&sightings).await?;
+        let wishes: Vec<_> = preferences
+            .iter()
+            .zip(contacts)
+            .filter_map(|((routed, one), contact)| Some(wished(routed, one, contact?)))
+            .collect();
+        self.consent.heed(&wishes).await?;
+        Ok(applied)
+    }
+
+    /// Users who have new ids.
+    async fn moves(&self, items: &[&Routed<AccountItem>]) -> Result<Vec<Applied>, Fault> {
+        let mut applied = Vec::with_capacity(items.len());
+        let mut moves = Vec::new();
+        for routed in items {
+            let item = &routed.item;
+            let read = webhook::moved(&item.field, &item.value_json, self.received(item));
+            let entries = read.unwrap_or_else(|cause| vec![Err(cause)]);
+            let count = entries.len();
+            let before = moves.len();
+            moves.extend(
+                entries
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|moved| movement(routed, moved)),
+            );
+            applied.push(whole(moves.len() - before == count));
+        }
+        self.registry.move_ids(&moves).await?;
+        Ok(applied)
+    }
+
+    fn received(&self, item: &AccountItem) -> OffsetDateTime {
+        let at = item.receive_time.as_ref().and_then(timestamp::from_proto);
+        at.unwrap_or_else(|| self.clock.now())
+    }
+}
+
+fn whole(whole: bool) -> Applied {
+    if whole { Ok(()) } else { Err(reason::MALFORMED) }
+}
+
+/// Somebody is named, by ids that can be kept.
+fn named(wa_id: Option<&str>, user_id: Option<&str>) -> bool {
+    (wa_id.is_some() || user_id.is_some()) && wa_id.is_none_or(is_wa_id) && user_id.is_none_or(is_id)
+}
+
+fn wished(routed: &Routed<AccountItem>, preference: &Preference, contact: Uuid) -> Wished {
+    Wished {
+        application: routed.application.uuid(),
+        contact,
+        connection: Some(routed.connection.id.uuid()),
+        wish: match preference.switch {
+            Switch::Stop => Wish::Stopped,
+            Switch::Resume => Wish::Resumed,
+        },
+        at: Some(preference.occurred),
+    }
+}
+
+fn movement(routed: &Routed<AccountItem>, moved: Moved) -> Option<Move> {
+    let numbers = [&moved.wa_id_before, &moved.wa_id];
+    let ids = [
+        &moved.user_id_before,
+        &moved.user_id,
+        &moved.parent_before,
+        &moved.parent,
+    ];
+    let good = numbers.into_iter().flatten().all(|id| is_wa_id(id)) && ids.into_iter().flatten().all(|id| is_id(id));
+    good.then(|| Move {
+        application: routed.application.uuid(),
+        moved,
+    })
+}

@@ -1,0 +1,215 @@
+//! News of accounts and of their users, and messages of which only the frame is understood.
+
+use outeract_proto::messaging::internal::v1::item::Kind;
+use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, Item, StatusItem};
+use outeract_testkit::eventually;
+use serde_json::{Value, json};
+use tonic::Code;
+
+use crate::bodies::{AT, change, entry, image, post, text};
+use crate::suite::{LONG, Number, Suite};
+
+const FIELDS: [&str; 8] = [
+    "message_template_status_update",
+    "message_template_quality_update",
+    "message_template_components_update",
+    "template_category_update",
+    "business_capability_update",
+    "phone_number_quality_update",
+    "user_preferences",
+    "user_id_update",
+];
+
+fn news(field: &str, value: &Value) -> Value {
+    json!({"field": field, "value": value})
+}
+
+/// News that messaging was given, with their connections.
+fn told(items: &[Item]) -> Vec<(Vec<u8>, &AccountItem)> {
+    let account = |item: &'_ Item| matches!(item.kind, Some(Kind::Account(_)));
+    let items = items.iter().filter(|item| account(item));
+    items
+        .filter_map(|item| match &item.kind {
+            Some(Kind::Account(account)) => Some((item.connection_id.clone(), account)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn news_of_an_account_reach_each_of_its_connections_as_they_came_and_count_once() {
+    let (suite, instance) = Suite::with_instance().await;
+    let (first, mut second, other) = (Number::new("7", "1"), Number::new("7", "2"), Number::new("8", "3"));
+    second.application = first.application;
+    instance
+        .push(vec![first.active(), second.active(), other.active()])
+        .await;
+    let changes: Vec<Value> = FIELDS
+        .iter()
+        .map(|field| news(field, &json!({"of": field, "n": 1.50})))
+        .collect();
+    instance.stored(&post(&[entry("7", &changes)])).await;
+    suite.settled().await;
+
+    assert_eq!(suite.accounts().await, [8, 8, 0, 0, 0, 0]);
+    assert!(suite.siblings.recorded().is_empty(), "they are no events of their own");
+    let world = suite.siblings.world();
+    let told = told(&world.applied);
+    assert_eq!(told.len(), 16);
+    for (index, field) in FIELDS.iter().enumerate() {
+        let (one, two) = (&told[2 * index], &told[2 * index + 1]);
+        assert_eq!((one.1.field.as_str(), two.1.field.as_str()), (*field, *field));
+        assert_eq!(one.1.value_json, format!(r#"{{"n":1.5,"of":"{field}"}}"#).into_bytes());
+        let mut connections = [one.0.clone(), two.0.clone()];
+        connections.sort();
+        let mut expected = [first.connection.bytes(), second.connection.bytes()];
+        expected.sort();
+        assert_eq!(connections, expected);
+        assert!(one.1.receive_time.is_some());
+    }
+}
+
+#[tokio::test]
+async fn news_that_name_a_number_are_that_numbers_and_wait_for_its_connection() {
+    let (suite, instance) = Suite::with_instance().await;
+    let (first, second) = (Number::new("7", "1"), Number::new("7", "2"));
+    instance.push(vec![first.active()]).await;
+    let wish = |number: &str| {
+        let value = json!({"metadata": {"phone_number_id": number}, "user_preferences": []});
+        news("user_preferences", &value)
+    };
+    instance.stored(&post(&[entry("7", &[wish("1"), wish("2")])])).await;
+    suite.settled().await;
+    assert_eq!(suite.accounts().await, [2, 1, 0, 1, 0, 0]);
+    assert_eq!(suite.listed(3).await[0].1, "NO_CONNECTION");
+    instance.push(vec![second.active()]).await;
+    eventually(LONG, async || suite.accounts().await[1] == 2).await;
+    suite.check().await;
+    let world = suite.siblings.world();
+    let connections: Vec<_> = told(&world.applied)
+        .into_iter()
+        .map(|(connection, _)| connection)
+        .collect();
+    assert_eq!(connections, [first.connection.bytes(), second.connection.bytes()]);
+}
+
+#[tokio::test]
+async fn an_item_is_applied_when_messaging_applied_it_for_each_connection() {
+    let (suite, instance) = Suite::with_instance().await;
+    let (first, mut second) = (Number::new("7", "1"), Number::new("7", "2"));
+    second.application = first.application;
+    instance.push(vec![first.active(), second.active()]).await;
+    {
+        let mut world = suite.siblings.world();
+        let refusals = &mut world.account_refusals;
+        refusals.insert(
+            "user_id_update".to_owned(),
+            (second.connection.bytes(), "MALFORMED_ITEM"),
+        );
+        refusals.insert("template_category_update".to_owned(), (Vec::new(), "FIELD_UNSUPPORTED"));
+    }
+    let changes = [
+        news("user_id_update", &json!({"user_id_update": []})),
+        news("template_category_update", &json!({})),
+        news("user_preferences", &json!({"user_preferences": []})),
+        news("user_preferences", &json!([])),
+        news("account_alerts", &json!({})),
+    ];
+    instance
+        .stored(&post(&[entry("7", &changes), entry("404", &changes[..1])]))
+        .await;
+    suite.settled().await;
+    assert_eq!(suite.accounts().await, [6, 1, 0, 0, 3, 2]);
+    let reasons: Vec<_> = suite.listed(4).await.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, ["FIELD_UNSUPPORTED", "FIELD_UNSUPPORTED", "NO_CONNECTION"]);
+    let reasons: Vec<_> = suite.listed(5).await.into_iter().map(|(_, reason)| reason).collect();
+    assert_eq!(reasons, ["MALFORMED_ITEM", "VALUE_UNREADABLE"]);
+}
+
+#[tokio::test]
+async fn news_are_given_again_after_messaging_was_away_and_are_still_one_item() {
+    let (suite, instance) = Suite::with_instance().await;
+    instance.push(vec![Number::new("7", "1").active()]).await;
+    suite.siblings.world().messaging_fails = Some(Code::Unavailable);
+    let change = news("user_preferences", &json!({"user_preferences": []}));
+    instance.stored(&post(&[entry("7", &[change])])).await;
+    eventually(LONG, async || suite.siblings.world().failures > 0).await;
+    assert_eq!(suite.accounts().await[0], 0);
+    suite.siblings.world().messaging_fails = None;
+    suite.settled().await;
+    assert_eq!(suite.accounts().await, [1, 1, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn messaging_learns_who_wrote_whatever_they_wrote() {
+    let (suite, instance) = Suite::with_instance().await;
+    instance.push(vec![Number::new("7", "1").active()]).await;
+    let contacts = json!([{"profile": {"name": "Ann", "username": "@ann"}, "wa_id": "16505551234", "user_id": "US.1", "parent_user_id": "US.ENT.1"}]);
+    let button = json!({"from": "16505551234", "from_user_id": "US.1", "id": "wamid.BUTTON", "timestamp": AT, "type": "button", "button": {"text": "Stop promotions", "payload": "p"}});
+    let revoked = json!({"from": "16505551234", "id": "wamid.REVOKE", "timestamp": AT, "type": "revoke", "revoke": {"original_message_id": "wamid.1"}});
+    let hidden =
+        json!({"from_user_id": "US.2", "id": "wamid.HIDDEN", "timestamp": AT, "type": "text", "text": {"body": "hi"}});
+    let system = json!({"from": "16505551234", "id": "wamid.SYSTEM", "timestamp": AT, "type": "system", "system": {"wa_id": "16505559999", "type": "user_changed_number"}});
+    let long = text("wamid.LONG", &"é".repeat(300));
+    let mut messages = change(
+        "1",
+        vec![image("wamid.IMAGE"), button, revoked, hidden, system.clone(), long],
+        vec![json!({
+        "id": "wamid.OUT", "status": "sent", "timestamp": AT, "recipient_id": "16505551234", "recipient_user_id": "US.1", "parent_recipient_user_id": "US.ENT.1"})],
+    );
+    messages["value"]["contacts"] = contacts;
+    instance.stored(&post(&[entry("7", &[messages])])).await;
+    suite.settled().await;
+
+    // The system message and the status are applied, the texts become events, of the others there are none yet.
+    assert_eq!(suite.accounts().await, [7, 4, 0, 0, 3, 0]);
+    assert_eq!(suite.siblings.recorded(), ["wamid.HIDDEN", "wamid.LONG"]);
+    let world = suite.siblings.world();
+    let inbound = |wamid: &str| -> InboundItem {
+        let found = world.applied.iter().find_map(|item| match &item.kind {
+            Some(Kind::Inbound(inbound)) if inbound.wamid == wamid => Some(inbound.clone()),
+            _ => None,
+        });
+        found.expect(wamid)
+    };
+    let image = inbound("wamid.IMAGE");
+    assert_eq!(
+        (
+            image.wa_id.as_str(),
+            image.user_id.as_str(),
+            image.parent_user_id.as_str(),
+            image.username.as_str(),
+            image.profile_name.as_str()
+        ),
+        ("16505551234", "US.1", "US.ENT.1", "@ann", "Ann")
+    );
+    assert!(image.opens_window && image.text.is_empty());
+    assert_eq!(inbound("wamid.BUTTON").text, "Stop promotions");
+    assert!(!inbound("wamid.REVOKE").opens_window);
+    let hidden = inbound("wamid.HIDDEN");
+    assert_eq!(
+        (hidden.wa_id.as_str(), hidden.user_id.as_str(), hidden.text.as_str()),
+        ("", "US.2", "hi")
+    );
+    assert_eq!(inbound("wamid.LONG").text.chars().count(), 256);
+    let statuses: Vec<&StatusItem> = world
+        .applied
+        .iter()
+        .filter_map(|item| match &item.kind {
+            Some(Kind::Status(status)) => Some(status),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        (
+            statuses[0].recipient_wa_id.as_str(),
+            statuses[0].recipient_user_id.as_str(),
+            statuses[0].recipient_parent_user_id.as_str()
+        ),
+        ("16505551234", "US.1", "US.ENT.1")
+    );
+    let told = told(&world.applied);
+    assert_eq!((told.len(), told[0].1.field.as_str()), (1, "system"));
+    let value: Value = serde_json::from_slice(&told[0].1.value_json).unwrap();
+    assert_eq!(value, system);
+}
