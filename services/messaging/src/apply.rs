@@ -1,5 +1,6 @@
 //! What webhooks tell: messages from users, and statuses as evidence of acceptance. Applying an item twice changes nothing.
 
+mod account;
 mod inbound;
 mod read;
 mod status;
@@ -9,15 +10,17 @@ use std::sync::Arc;
 use outeract_clock::SharedClock;
 use outeract_domain::{ApplicationId, ConnectionId};
 use outeract_proto::messaging::internal::v1::item::Kind;
-use outeract_proto::messaging::internal::v1::{InboundItem, Item, ItemOutcome, ItemResult, StatusItem};
+use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, Item, ItemOutcome, ItemResult, StatusItem};
 use outeract_rpc::Fault;
 use sqlx::PgPool;
 
 use crate::accept::Contacts;
-use crate::dispatch::Recorder;
+use crate::dispatch::{Aftermath, Recorder};
+use crate::limits::Limits;
 use crate::projection::{Connection, Keeper, Projection};
 use crate::receipts::Receipts;
 use crate::vault::Vault;
+use crate::window::Windows;
 
 /// Applies items.
 #[derive(Debug)]
@@ -30,6 +33,9 @@ pub(crate) struct Applier {
     pub contacts: Contacts,
     pub recorder: Recorder,
     pub receipts: Receipts,
+    pub windows: Windows,
+    pub aftermath: Aftermath,
+    pub limits: Limits,
 }
 
 /// An item and the connection it was routed to.
@@ -47,6 +53,7 @@ struct Routed<T> {
 struct Sorted {
     inbound: Vec<Routed<InboundItem>>,
     statuses: Vec<Routed<StatusItem>>,
+    accounts: Vec<Routed<AccountItem>>,
     results: Vec<ItemResult>,
 }
 
@@ -67,6 +74,7 @@ impl Applier {
         let mut sorted = self.sort(items).await?;
         self.apply_statuses(&sorted.statuses, &mut sorted.results).await?;
         self.apply_inbound(&sorted.inbound, &mut sorted.results).await?;
+        self.apply_accounts(&sorted.accounts, &mut sorted.results).await?;
         Ok(sorted.results)
     }
 
@@ -104,8 +112,13 @@ impl Applier {
                     connection,
                     item,
                 }),
-                // Nothing acts on these yet.
-                Some(Kind::Account(_)) | None => sorted.results[index] = refused(reason::MALFORMED),
+                Some(Kind::Account(item)) => sorted.accounts.push(Routed {
+                    index,
+                    application,
+                    connection,
+                    item,
+                }),
+                None => sorted.results[index] = refused(reason::MALFORMED),
             }
         }
         Ok(sorted)

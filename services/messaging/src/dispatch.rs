@@ -1,10 +1,12 @@
 //! Sending: the owner of a number decides what goes next, makes the intent durable, calls Meta once, and records what became of it.
 
+mod admission;
 mod answer;
 mod call;
 mod cargo;
 mod credentials;
 mod driver;
+mod gate;
 mod hints;
 mod intent;
 mod owner;
@@ -28,6 +30,7 @@ use uuid::Uuid;
 use self::call::Line;
 use self::credentials::Credentials;
 use self::driver::Driver;
+use self::gate::Gate;
 use self::owner::Owner;
 use self::rate::Rate;
 use crate::config::{Config, Timing};
@@ -35,8 +38,10 @@ use crate::forward::Forwarder;
 use crate::projection::Projection;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
+use crate::window::Windows;
 
 pub(crate) use self::credentials::NoCredential;
+pub(crate) use self::gate::{Aftermath, Refused};
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
 pub(crate) use self::reader::{BUSY, ReadError, Reader};
 pub(crate) use self::record::{Finding, Note, Noted, Recorder};
@@ -49,6 +54,8 @@ pub(crate) struct Needs {
     pub worker: Uuid,
     pub vault: Vault,
     pub projection: Projection,
+    pub windows: Windows,
+    pub aftermath: Aftermath,
     pub waiters: Waiters,
     pub forwarder: Forwarder,
     pub connection: Channel,
@@ -76,6 +83,8 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         worker,
         vault,
         projection,
+        windows,
+        aftermath,
         waiters,
         forwarder,
         connection,
@@ -89,7 +98,8 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         db: context.db.clone(),
         vault: vault.clone(),
         waiters: waiters.clone(),
-        forwarder,
+        forwarder: forwarder.clone(),
+        aftermath: aftermath.clone(),
     };
     let (recorder, record_flushers) = Recorder::new(record);
     let (intents, intent_flushers) = intent::intents(intent::Begin {
@@ -97,6 +107,13 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         worker,
     });
     let (loads, load_flushers) = intent::loads(intent::Load { db: context.db.clone() });
+    let (judge, gate_flushers) = gate::judges(context.db.clone(), windows.clone());
+    let (asides, aside_flushers) = gate::asides(gate::Aside {
+        db: context.db.clone(),
+        worker,
+        waiters: waiters.clone(),
+        forwarder,
+    });
     for flusher in record_flushers {
         context
             .tasks
@@ -113,6 +130,15 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
 
     let credentials = Credentials::new(connection);
     let reader = Reader::new(credentials.clone(), graph.clone());
+    for flusher in gate_flushers {
+        context.tasks.spawn("dispatch.gate", OnExit::StopProcess, flusher.run());
+    }
+    for flusher in aside_flushers {
+        context
+            .tasks
+            .spawn("dispatch.aside", OnExit::StopProcess, flusher.run());
+    }
+
     let line = Arc::new(Line {
         vault,
         random: Arc::clone(&context.random),
@@ -121,6 +147,9 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         graph,
         intents,
         loads,
+        gate: Gate::new(windows, judge),
+        asides,
+        aftermath,
         recorder: recorder.clone(),
         timing,
     });

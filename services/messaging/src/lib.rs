@@ -1,7 +1,7 @@
 //! The messaging service: accepts messages durably, sends each at most once, and tells what became of it.
 //!
-//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `forward` (events on
-//! their way to tracking), `projection` (connections, and what operators hold back),
+//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `window` and `limits`
+//! (who can be written to freely, and to how many others), `forward` (events on their way to tracking), `projection` (connections, and what operators hold back),
 //! `receipts` (messages that are marked as read by themselves), `store` (the SQL).
 
 mod accept;
@@ -11,6 +11,7 @@ mod dispatch;
 mod events;
 mod forward;
 mod ids;
+mod limits;
 mod obstacle;
 mod problem;
 mod projection;
@@ -23,6 +24,7 @@ mod store;
 mod upkeep;
 mod vault;
 mod waiters;
+mod window;
 
 pub use config::{Config, Timing};
 pub use service::{Messaging, build, migrator};

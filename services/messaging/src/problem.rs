@@ -7,6 +7,12 @@ use outeract_proto::messaging::v1::SendError;
 pub(crate) const OUTCOME_UNKNOWN: &str = "OUTCOME_UNKNOWN";
 /// Meta could not be reached.
 pub(crate) const META_UNREACHABLE: &str = "META_UNREACHABLE";
+/// The user's last message is too old, and there is no template to send in the message's place.
+pub(crate) const OUTSIDE_MESSAGING_WINDOW: &str = "OUTSIDE_MESSAGING_WINDOW";
+/// The user wants no marketing.
+pub(crate) const RECIPIENT_OPTED_OUT: &str = "RECIPIENT_OPTED_OUT";
+/// The portfolio has written to as many users in 24 hours as Meta allows outside their windows.
+pub(crate) const QUOTA_EXHAUSTED: &str = "QUOTA_EXHAUSTED";
 
 /// What Meta's answer means.
 pub(crate) fn of_verdict(verdict: &Verdict, meta_code: i32, retryable: bool) -> SendError {
@@ -33,6 +39,9 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
     match reason {
         OUTCOME_UNKNOWN => "The call to Meta had no clear outcome.",
         META_UNREACHABLE => "Meta could not be reached.",
+        QUOTA_EXHAUSTED => {
+            "The business portfolio has written to as many users in 24 hours as Meta allows outside their windows."
+        }
         _ => {
             let by_code = meta_code.and_then(|code| {
                 TABLE

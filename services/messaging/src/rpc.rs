@@ -5,6 +5,7 @@ mod apply_items;
 mod batch_send_messages;
 mod cancel_message;
 mod dispatch;
+mod get_conversation_window;
 mod get_message;
 mod mark_message_as_read;
 mod push_connections;
@@ -122,9 +123,9 @@ impl MessagingService for Messaging {
 
     async fn get_conversation_window(
         &self,
-        _: Request<GetConversationWindowRequest>,
+        request: Request<GetConversationWindowRequest>,
     ) -> Reply<GetConversationWindowResponse> {
-        Err(Fault::internal("not built yet").into())
+        get_conversation_window::get_conversation_window(self, request).await
     }
 }
 

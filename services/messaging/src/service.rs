@@ -18,15 +18,17 @@ use crate::accept::prepare::Preparer;
 use crate::accept::{Acceptor, Contacts};
 use crate::apply::Applier;
 use crate::config::{Config, Timing};
-use crate::dispatch::{self, Dispatch, Needs};
+use crate::dispatch::{self, Aftermath, Dispatch, Needs};
 use crate::forward::{self, Forwarder, Sweeper};
 use crate::ids::MessageIds;
+use crate::limits::{Limits, Waker};
 use crate::projection::{self, Keeper, Projection};
 use crate::receipts::Receipts;
 use crate::rpc;
 use crate::upkeep;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
+use crate::window::Windows;
 
 /// The messaging service.
 #[derive(Debug)]
@@ -76,6 +78,8 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     let waiters = Waiters::new(WAITERS);
     let contacts = Contacts::new(Arc::clone(&context.clock), Arc::clone(&context.random));
     let forwarder = Forwarder::start(&context, tracking.clone());
+    let windows = Windows::new();
+    let aftermath = Aftermath::start(&context, windows.clone(), projection.clone());
     let keys = context.authenticator(RemoteKeys::new(connection.clone()));
 
     let needs = Needs {
@@ -84,6 +88,8 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         worker,
         vault: vault.clone(),
         projection: projection.clone(),
+        windows: windows.clone(),
+        aftermath: aftermath.clone(),
         waiters: waiters.clone(),
         forwarder: forwarder.clone(),
         connection,
@@ -103,6 +109,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         vault: vault.clone(),
         projection: projection.clone(),
         client: forward::recorder(tracking),
+        aftermath: aftermath.clone(),
         worker,
         cursor: (Vec::new(), Uuid::nil()),
     };
@@ -122,6 +129,11 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         projection::keep_holds(projection.clone(), timing, context.stop.clone()),
     );
     context.tasks.spawn(
+        "limits",
+        OnExit::StopProcess,
+        Waker::new(context.db.clone(), projection.clone(), worker).run(timing, context.stop.clone()),
+    );
+    context.tasks.spawn(
         "upkeep",
         OnExit::StopProcess,
         upkeep::keep_house(context.db.clone(), worker, context.stop.clone()),
@@ -136,6 +148,9 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         contacts,
         recorder: recorder.clone(),
         receipts,
+        windows,
+        aftermath,
+        limits: Limits::new(context.db.clone(), projection.clone()),
     };
     let internal = rpc::Internal {
         context: context.clone(),

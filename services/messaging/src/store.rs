@@ -4,9 +4,11 @@
 
 pub(crate) mod accept;
 pub(crate) mod apply;
+pub(crate) mod aside;
 pub(crate) mod connection;
 pub(crate) mod contact;
 pub(crate) mod hold;
+pub(crate) mod gate;
 pub(crate) mod ingest;
 pub(crate) mod intent;
 pub(crate) mod message;
@@ -14,6 +16,7 @@ pub(crate) mod outbox;
 pub(crate) mod owner;
 pub(crate) mod queue;
 pub(crate) mod receipt;
+pub(crate) mod quota;
 pub(crate) mod record;
 pub(crate) mod resolve;
 mod run;

@@ -143,6 +143,8 @@ impl Store {
             .map(|index| &orders[*index])
             .map(|order| Asked {
                 application: order.application.uuid(),
+                connection: order.connection.id.uuid(),
+                number: order.connection.number.as_str(),
                 key_hash: &order.key_hash,
                 to: &order.to,
             })

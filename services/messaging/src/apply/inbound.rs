@@ -1,6 +1,8 @@
 //! Messages from users: who the user is, and until when they can be answered freely.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Instant;
 
 use outeract_domain::{Recipient, Wamid};
 use outeract_events::timestamp;
@@ -93,7 +95,11 @@ impl Applier {
                 wamid_sealed,
             })
             .collect();
-        run!(self.db, "window.open", |conn| store::open_windows(conn, &openings))?;
+        let asked = Instant::now();
+        for opened in run!(self.db, "window.open", |conn| store::open_windows(conn, &openings))? {
+            self.windows
+                .learn(&Arc::from(opened.number), opened.contact, opened.window_left, asked);
+        }
         self.note_receipts(&windows).await
     }
 

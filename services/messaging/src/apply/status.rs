@@ -13,7 +13,7 @@ use outeract_rpc::Fault;
 use uuid::Uuid;
 
 use super::{Applier, Routed, reason, refused};
-use crate::dispatch::{Finding, Note};
+use crate::dispatch::{Finding, Note, Refused};
 use crate::events::Subject;
 use crate::store::apply::{self as store, Orphan};
 use crate::store::message::{self, Mapped, Suspect};
@@ -54,7 +54,25 @@ impl Applier {
         }
         let questions = self.by_wamid(questions, results).await?;
         let questions = self.by_callback(questions, results).await?;
-        self.keep(questions, results).await
+        self.keep(questions, results).await?;
+        self.learn(statuses, results).await
+    }
+
+    /// Draws the conclusions of messages that Meta did not deliver.
+    async fn learn(&self, statuses: &[Routed<StatusItem>], results: &[ItemResult]) -> Result<(), Fault> {
+        let refused: Vec<_> = statuses
+            .iter()
+            .filter_map(|routed| {
+                // Only what belongs to a message names one.
+                let message = Uuid::from_slice(&results[routed.index].message_id).ok()?;
+                Refused::by_status(message, &routed.item)
+            })
+            .collect();
+        if refused.is_empty() || self.aftermath.conclude(refused).await {
+            Ok(())
+        } else {
+            Err(Fault::unavailable("what follows from a refusal could not be noted"))
+        }
     }
 
     /// Answers what carries callback data of ours, which proves an acceptance that is not known yet; gives back the rest.

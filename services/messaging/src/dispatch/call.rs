@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::cargo::{Cargo, Parcel};
 use super::credentials::{Credential, Credentials};
+use super::gate::{Aftermath, Aside, Gate, Pass};
 use super::intent::{Begin, Begun, Intent, Load};
 use super::record::{Finding, Note, Recorder};
 use super::scheduler::{Admission, LaneId, NumberId, Outcome};
@@ -32,6 +33,9 @@ pub(crate) struct Line {
     pub graph: Client,
     pub intents: Batcher<Begin>,
     pub loads: Batcher<Load>,
+    pub gate: Gate,
+    pub asides: Batcher<Aside>,
+    pub aftermath: Aftermath,
     pub recorder: Recorder,
     pub timing: Timing,
 }
@@ -66,8 +70,11 @@ pub(super) struct Flight<'a> {
     pub(super) subject: Subject,
     pub(super) connection: &'a Connection,
     pub(super) credential: &'a Credential,
-    letter: &'a Letter,
+    pub(super) letter: &'a Letter,
     pub(super) begun: Begun,
+    pub(super) pass: Pass,
+    /// When its intent was asked for: its call was made after that.
+    pub(super) asked: Instant,
 }
 
 /// While something of ours is away, a message is tried again this often.
@@ -102,7 +109,7 @@ impl Line {
         let cargo = &admission.cargo;
         let parcel = match &cargo.parcel {
             Some(parcel) => Arc::clone(parcel),
-            None => match self.load(admission.message).await {
+            None => match self.load(admission).await {
                 Ok(Some(parcel)) => parcel,
                 Ok(None) => return (Outcome::Ended, Mood::Neutral),
                 Err(()) => return later(cargo, AWAY),
@@ -131,6 +138,10 @@ impl Line {
             connection: connection.id,
             message: EventId::from_uuid(admission.message),
         };
+        let pass = match self.admit(admission, subject, &connection, &parcel.letter).await {
+            Ok(pass) => pass,
+            Err(outcome) => return (outcome, Mood::Free),
+        };
         let asked = Instant::now();
         let begun = match self.begin(admission).await {
             Ok(Some(begun)) => begun,
@@ -147,16 +158,21 @@ impl Line {
             credential: &credential,
             letter: &parcel.letter,
             begun,
+            pass,
+            asked,
         };
-        self.fly(flight, asked, parcel.traceparent.as_deref()).await
+        self.fly(flight, parcel.traceparent.as_deref()).await
     }
 
-    async fn load(&self, message: Uuid) -> Result<Option<Arc<Parcel>>, ()> {
+    async fn load(&self, admission: &Admission<Cargo>) -> Result<Option<Arc<Parcel>>, ()> {
+        let (message, asked) = (admission.message, Instant::now());
         let row = match self.loads.submit(message).await {
             Ok(Some(row)) => row,
             Ok(None) => return Ok(None),
             Err(_) => return Err(()),
         };
+        self.gate
+            .learn(&admission.number, admission.lane.contact, row.window_left, asked);
         match self.vault.open_letter(row.application, message, &row.sealed) {
             Ok(letter) => Ok(Some(Arc::new(Parcel {
                 application: ApplicationId::from_uuid(row.application),
@@ -198,7 +214,7 @@ impl Line {
     }
 
     /// Calls Meta, once, and records what came of it.
-    async fn fly(&self, flight: Flight<'_>, asked: Instant, traceparent: Option<&str>) -> (Outcome<Cargo>, Mood) {
+    async fn fly(&self, flight: Flight<'_>, traceparent: Option<&str>) -> (Outcome<Cargo>, Mood) {
         if flight.letter.sandbox {
             return self.simulate(flight).await;
         }
@@ -216,7 +232,7 @@ impl Line {
             return self.never_sent(flight).await;
         };
         let start = Instant::now();
-        let answer = if asked.elapsed() < self.timing.call_budget {
+        let answer = if flight.asked.elapsed() < self.timing.call_budget {
             let span = trace::span_child_of("messaging.call", traceparent);
             let call = self
                 .graph
@@ -253,7 +269,7 @@ pub(super) fn expiry(number: &str, message: Uuid) -> Withdrawal {
 }
 
 /// The message stays as it is and is looked at again later.
-fn later(cargo: &Cargo, wait: Duration) -> (Outcome<Cargo>, Mood) {
+pub(super) fn later(cargo: &Cargo, wait: Duration) -> (Outcome<Cargo>, Mood) {
     (
         Outcome::Again {
             ready: Instant::now() + wait,

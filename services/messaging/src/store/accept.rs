@@ -124,28 +124,44 @@ pub(crate) struct Resolved {
     pub message: Option<Uuid>,
     pub parts: Option<i16>,
     pub fingerprint: Option<Vec<u8>>,
+    /// Seconds until the recipient's window closes; none: there is none, or Meta closed it.
+    pub window_left: Option<f64>,
+    /// The recipient wants no marketing from the connection.
+    pub suppressed: bool,
 }
 
 /// A request before it is stored.
 #[derive(Debug)]
 pub(crate) struct Asked<'a> {
     pub application: Uuid,
+    pub connection: Uuid,
+    pub number: &'a str,
     pub key_hash: &'a [u8],
     pub to: &'a Recipient,
 }
 
-/// For each request: the recipient's contact, in whatever form its number is known, and whether its idempotency key is taken.
+/// For each request: the recipient's contact, in whatever form its number is known, its window and its wish, and whether the idempotency key is taken.
 pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> sqlx::Result<Vec<Resolved>> {
     let applications: Vec<_> = requests.iter().map(|asked| asked.application).collect();
     let hashes: Vec<_> = requests.iter().map(|asked| asked.key_hash).collect();
     let kinds: Vec<_> = requests.iter().map(|asked| contact::kind(asked.to)).collect();
     let values: Vec<_> = requests.iter().map(|asked| asked.to.as_str()).collect();
     let others: Vec<_> = requests.iter().map(|asked| asked.to.other_form()).collect();
+    let connections: Vec<_> = requests.iter().map(|asked| asked.connection).collect();
+    let numbers: Vec<_> = requests.iter().map(|asked| asked.number).collect();
     sqlx::query_as!(
         Resolved,
         r#"
-        SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.parts AS "parts?", taken.fingerprint AS "fingerprint?"
-        FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[]) WITH ORDINALITY AS asked (application, key_hash, kind, value, other, ordinal)
+        SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.parts AS "parts?", taken.fingerprint AS "fingerprint?",
+               messaging.window_left(w.last_inbound_at, w.expires_at, w.closed_at, clock.now) AS "window_left?",
+               EXISTS (
+                   SELECT FROM messaging.suppression s
+                   WHERE s.application_id = asked.application AND s.contact_id = known.contact_id
+                     AND s.connection_id IN (asked.connection, '00000000-0000-0000-0000-000000000000')
+               ) AS "suppressed!"
+        FROM (SELECT messaging.now_() AS now OFFSET 0) clock
+        CROSS JOIN unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[], $6::uuid[], $7::text[]) WITH ORDINALITY
+            AS asked (application, key_hash, kind, value, other, connection, number, ordinal)
         LEFT JOIN LATERAL (
             SELECT i.contact_id
             FROM (VALUES (1, asked.value), (2, asked.other)) AS form (rank, value)
@@ -157,6 +173,9 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
         LEFT JOIN LATERAL (
             SELECT i.fingerprint, i.message_id, i.parts FROM messaging.idempotency i WHERE i.application_id = asked.application AND i.key_hash = asked.key_hash LIMIT 1
         ) taken ON true
+        LEFT JOIN LATERAL (
+            SELECT * FROM messaging.service_window w WHERE w.phone_number_id = asked.number AND w.contact_id = known.contact_id LIMIT 1
+        ) w ON true
         ORDER BY asked.ordinal
         "#,
         &applications,
@@ -164,6 +183,8 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
         &kinds,
         values as _,
         others as _,
+        &connections,
+        numbers as _,
     )
     .fetch_all(conn)
     .await

@@ -1,11 +1,13 @@
 //! The rules of the send protocol and of what hangs on it, each against a real Postgres.
 
 mod accepting;
+mod aside;
 mod evidence;
 mod lifetime;
 mod ownership;
 mod plans;
 mod receipts;
+mod quota;
 mod recording;
 mod settling;
 mod waiting;
