@@ -52,6 +52,11 @@ CREATE FUNCTION messaging.window_left(last_inbound_at timestamptz, expires_at ti
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS
 $$ SELECT CASE WHEN closed_at IS NULL OR last_inbound_at > closed_at THEN extract(epoch FROM expires_at - now)::double precision END $$;
 
+-- Messages whose fallback template goes in their place, or went.
+CREATE TABLE messaging.fallback (
+    message_id uuid PRIMARY KEY
+) WITH (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000);
+
 -- === Templates ===
 
 -- States and categories as in the contract. `components` is Meta's JSON array.

@@ -41,7 +41,7 @@ use crate::waiters::Waiters;
 use crate::window::Windows;
 
 pub(crate) use self::credentials::NoCredential;
-pub(crate) use self::gate::{Aftermath, Refused};
+pub(crate) use self::gate::{Aftermath, Refused, TemplateName, Terms};
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
 pub(crate) use self::reader::{BUSY, ReadError, Reader};
 pub(crate) use self::record::{Finding, Note, Noted, Recorder};

@@ -110,7 +110,10 @@ impl MessagingService for Messaging {
         resolve_unknown::resolve_unknown(self, request).await
     }
 
-    async fn mark_message_as_read(&self, request: Request<MarkMessageAsReadRequest>) -> Reply<MarkMessageAsReadResponse> {
+    async fn mark_message_as_read(
+        &self,
+        request: Request<MarkMessageAsReadRequest>,
+    ) -> Reply<MarkMessageAsReadResponse> {
         mark_message_as_read::mark_message_as_read(self, request).await
     }
 

@@ -102,7 +102,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         reader,
     } = dispatch::start(&context, needs);
     let receipts = Receipts::start(&context, vault.clone(), projection.clone(), reader.clone());
-    let acceptor = Acceptor::start(&context, contacts.clone(), hints.clone(), forwarder);
+    let acceptor = Acceptor::start(&context, contacts.clone(), windows.clone(), hints.clone(), forwarder);
 
     let sweeper = Sweeper {
         db: context.db.clone(),

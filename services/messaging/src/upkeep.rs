@@ -63,7 +63,9 @@ async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
         after = last;
     }
     loop {
-        let gone = upkeep::purge_keys(conn, PAGE).await? + upkeep::purge_wamids(conn, PAGE).await?;
+        let gone = upkeep::purge_keys(conn, PAGE).await?
+            + upkeep::purge_wamids(conn, PAGE).await?
+            + upkeep::purge_fallbacks(conn, PAGE).await?;
         purged += gone;
         if gone == 0 {
             return Ok(purged);

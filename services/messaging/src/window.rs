@@ -19,6 +19,8 @@ use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::Fault;
 use uuid::Uuid;
 
+use crate::problem::{OUTSIDE_MESSAGING_WINDOW, RECIPIENT_OPTED_OUT};
+
 /// A window that is about to close counts as closed: a message sent now may reach Meta later.
 pub(crate) const MARGIN: Duration = Duration::from_mins(1);
 /// For so long what Postgres said is trusted.
@@ -41,20 +43,40 @@ pub(crate) fn open_for(left: Option<f64>) -> Option<Duration> {
     left.checked_sub(MARGIN).filter(|left| !left.is_zero())
 }
 
-/// `SendMessage` outside the window.
-pub(crate) fn outside() -> Fault {
-    Fault::precondition(
-        ErrorReason::OutsideMessagingWindow,
-        "more than 24 hours have passed since the user's last message to the number; send a template, or give a fallback_template",
-    )
+/// Why a message is not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The window is closed, and there is no template to send in the message's place.
+    Outside,
+    /// The user wants no marketing.
+    OptedOut,
 }
 
-/// `SendMessage` with marketing to a user who wants none.
-pub(crate) fn opted_out() -> Fault {
-    Fault::precondition(
-        ErrorReason::RecipientOptedOut,
-        "the user wants no marketing from this business; send nothing of the category MARKETING",
-    )
+// === impl Refusal ===
+
+impl Refusal {
+    /// The stable reason.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::Outside => OUTSIDE_MESSAGING_WINDOW,
+            Self::OptedOut => RECIPIENT_OPTED_OUT,
+        }
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Outside => Self::precondition(
+                ErrorReason::OutsideMessagingWindow,
+                "more than 24 hours have passed since the user's last message to the number; send a template, or give a fallback_template",
+            ),
+            Refusal::OptedOut => Self::precondition(
+                ErrorReason::RecipientOptedOut,
+                "the user wants no marketing from this business; templates of other categories can be sent",
+            ),
+        }
+    }
 }
 
 // === impl Windows ===

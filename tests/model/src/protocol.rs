@@ -142,10 +142,8 @@ impl Model for Protocol {
             Property::always(
                 "a refused, canceled or expired message was not accepted and will not be",
                 |_, state: &State| {
-                    !matches!(
-                        state.ended,
-                        Some(Final::Rejected | Final::Canceled | Final::Expired)
-                    ) || (state.meta.accepted.is_empty() && state.meta.on_the_way.is_empty())
+                    !matches!(state.ended, Some(Final::Rejected | Final::Canceled | Final::Expired))
+                        || (state.meta.accepted.is_empty() && state.meta.on_the_way.is_empty())
                 },
             ),
             Property::always("no call is announced after the message's time", |_, state: &State| {

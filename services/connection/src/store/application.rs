@@ -62,7 +62,11 @@ pub(crate) async fn lock(db: &mut PgConnection, id: ApplicationId) -> sqlx::Resu
 }
 
 /// Sets when messages from users are marked as read, and gives each connection of the application its next version. The application must be locked.
-pub(crate) async fn set_auto_mark_read(db: &mut PgConnection, id: ApplicationId, value: i16) -> sqlx::Result<Vec<Uuid>> {
+pub(crate) async fn set_auto_mark_read(
+    db: &mut PgConnection,
+    id: ApplicationId,
+    value: i16,
+) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query!(
         "UPDATE connection.application SET auto_mark_read = $2 WHERE id = $1",
         id.uuid(),

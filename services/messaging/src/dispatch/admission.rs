@@ -9,7 +9,6 @@ use super::gate::{Ask, Deed, Pass, SetAside, Terms, Unanswered, Verdict};
 use super::record::Noted;
 use super::scheduler::{Admission, Outcome};
 use crate::events::Subject;
-use crate::problem::OUTSIDE_MESSAGING_WINDOW;
 use crate::projection::Connection;
 use crate::vault::Letter;
 
@@ -21,23 +20,18 @@ impl Line {
         &self,
         admission: &Admission<Cargo>,
         subject: Subject,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         letter: &Letter,
     ) -> Result<Pass, Outcome<Cargo>> {
         let ask = Ask {
             message: admission.message,
-            application: subject.application.uuid(),
-            connection: connection.id.uuid(),
             number: Arc::clone(&admission.number),
             contact: admission.lane.contact,
-            portfolio: Arc::clone(&connection.portfolio),
+            connection: Arc::clone(connection),
             terms: Terms::of(letter),
         };
         let deed = match self.gate.admit(ask).await {
             Ok(Verdict::Go(pass)) => return Ok(pass),
-            Ok(Verdict::GoWithFallback(_)) => Deed::Fail {
-                reason: OUTSIDE_MESSAGING_WINDOW,
-            },
             Ok(Verdict::Park { reason, wait }) => Deed::Park { reason, wait },
             Ok(Verdict::Fail { reason }) => Deed::Fail { reason },
             Err(Unanswered) => return Err(later(&admission.cargo, AWAY).0),

@@ -9,7 +9,7 @@ use outeract_proto::messaging::v1::SendError;
 
 use super::call::{AWAY, Flight, Line, Mood};
 use super::cargo::Cargo;
-use super::gate::{Refused, When};
+use super::gate::{Refused, WINDOW_CLOSED, When};
 use super::record::{Finding, Note, Noted};
 use super::scheduler::Outcome;
 use crate::problem::{self, META_UNREACHABLE, OUTCOME_UNKNOWN};
@@ -47,6 +47,9 @@ impl Line {
         let verdict = classify(error);
         if Refused::teaches(error.code) {
             self.conclude(&flight, error.code, false).await;
+            if error.code == WINDOW_CLOSED && flight.letter.fallback.is_some() && !flight.pass.fallback {
+                return self.fall_back(&flight, error, &verdict).await;
+            }
         }
         if verdict.class == Class::Authorisation {
             return self.unauthorised(flight, error, &verdict).await;
@@ -90,6 +93,17 @@ impl Line {
                 },
             ),
         }
+    }
+
+    /// Meta knows better than we did that the window is closed: the message goes again at once, and the gate has its fallback go in its place.
+    async fn fall_back(&self, flight: &Flight<'_>, error: &GraphError, verdict: &Verdict) -> (Outcome<Cargo>, Mood) {
+        let row = missed(flight, verdict.reason, Some(error));
+        let told = problem::of_verdict(verdict, error.code, true);
+        let next = Next {
+            wait: Duration::ZERO,
+            refund: true,
+        };
+        (self.retry(flight, row, told, next).await, Mood::Well)
     }
 
     /// Meta refused the token. With a younger one the message goes again at once; else the number waits.

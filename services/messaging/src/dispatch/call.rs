@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use outeract_batch::{Batcher, SubmitError};
 use outeract_clock::SharedRandom;
-use outeract_domain::{ApplicationId, Callback, EventId, Submission};
+use outeract_domain::{ApplicationId, Callback, Content, EventId, Submission};
 use outeract_graph::fault::Scope;
 use outeract_graph::{Client, Outcome as Answer, wire};
 use outeract_rpc::trace;
@@ -224,10 +224,8 @@ impl Line {
         }
         .to_string();
         // Whose files Meta was not given cannot be written, and is not sent.
-        let Letter {
-            to, content, reply_to, ..
-        } = flight.letter;
-        let message = wire::Message::new(to, content, reply_to.as_ref(), &callback);
+        let Letter { to, reply_to, .. } = flight.letter;
+        let message = wire::Message::new(to, flight.content(), reply_to.as_ref(), &callback);
         let Ok(body) = message.map(|message| message.to_json()) else {
             return self.never_sent(flight).await;
         };
@@ -256,6 +254,16 @@ impl Line {
             Some(Answer::Unknown { http_status }) => self.unknown(flight, http_status).await,
             Some(Answer::NeverSent(_)) | None => self.never_sent(flight).await,
         }
+    }
+}
+
+// === impl Flight ===
+
+impl Flight<'_> {
+    /// What goes: the message's own content or, outside the window, the template in its place.
+    fn content(&self) -> &Content {
+        let fallback = self.letter.fallback.as_ref().filter(|_| self.pass.fallback);
+        fallback.unwrap_or(&self.letter.content)
     }
 }
 

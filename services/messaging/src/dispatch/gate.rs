@@ -1,8 +1,8 @@
 //! The gate before the intent: the 24-hour window, then the recipient's wish for no marketing, then the portfolio's quota of unique users. What passes is sent at once; what does not waits
 //! or ends without an attempt.
 //!
-//! Text to a recipient whose window is known to be open passes without a question. Everything else is asked for many messages at once: one statement for windows and wishes, and for those
-//! that count against a limited quota a second one that takes their places.
+//! What needs the window, and has no template for outside, passes without a question where the window is known to be open. Everything else is asked for many messages at once: one statement
+//! for windows and wishes, and for those that count against a limited quota a second one that takes their places.
 
 mod aftermath;
 mod aside;
@@ -20,10 +20,11 @@ use uuid::Uuid;
 
 use self::judge::Judge;
 use super::scheduler::NumberId;
+use crate::projection::Connection;
 use crate::vault::Letter;
-use crate::window::Windows;
+use crate::window::{Refusal, Windows};
 
-pub(crate) use self::aftermath::{Aftermath, Refused, When};
+pub(crate) use self::aftermath::{Aftermath, Refused, WINDOW_CLOSED, When};
 pub(crate) use self::aside::{Aside, Deed, SetAside, asides};
 pub(crate) use self::judge::judges;
 
@@ -31,40 +32,34 @@ pub(crate) use self::judge::judges;
 #[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub message: Uuid,
-    pub application: Uuid,
-    pub connection: Uuid,
     pub number: NumberId,
     pub contact: Uuid,
-    pub portfolio: Arc<str>,
+    pub connection: Arc<Connection>,
     pub terms: Terms,
 }
 
-/// What of a message's content concerns the gate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What of a message concerns the gate.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Terms {
     /// It may be sent inside the window only.
     pub needs_window: bool,
-    /// It is a template of the category MARKETING.
-    pub marketing: bool,
-    /// A template to send in its place outside the window.
-    pub fallback: Option<Fallback>,
+    /// The template that it is or, if it needs the window, the one that goes in its place outside.
+    pub template: Option<TemplateName>,
     /// It counts against no limit of Meta's.
     pub sandbox: bool,
 }
 
-/// A template that can go in a message's place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Fallback {
-    /// It is of the category MARKETING.
-    pub marketing: bool,
+/// Names a template of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TemplateName {
+    pub name: String,
+    pub language: String,
 }
 
 /// What the gate says.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Verdict {
     Go(Pass),
-    /// The fallback template goes in the message's place.
-    GoWithFallback(Pass),
     /// It waits.
     Park {
         reason: &'static str,
@@ -77,8 +72,10 @@ pub(crate) enum Verdict {
 }
 
 /// A message that may be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Pass {
+    /// Its fallback template goes in its place.
+    pub fallback: bool,
     /// It holds a place in the portfolio's quota.
     pub counted: bool,
 }
@@ -103,8 +100,8 @@ impl Gate {
 
     /// Whether a message may be sent now.
     pub(crate) async fn admit(&self, ask: Ask) -> Result<Verdict, Unanswered> {
-        if ask.terms.passes_unasked() || self.passes_in_window(&ask) {
-            return Ok(Verdict::Go(Pass { counted: false }));
+        if self.passes_in_window(&ask) {
+            return Ok(Verdict::Go(Pass::default()));
         }
         self.judge.submit(ask).await.map_err(|_| Unanswered)
     }
@@ -115,7 +112,16 @@ impl Gate {
     }
 
     fn passes_in_window(&self, ask: &Ask) -> bool {
-        !ask.terms.marketing && self.windows.is_open(&ask.number, ask.contact)
+        ask.terms.needs_window && ask.terms.template.is_none() && self.windows.is_open(&ask.number, ask.contact)
+    }
+}
+
+// === impl TemplateName ===
+
+impl TemplateName {
+    /// Name and language.
+    pub(crate) fn parts(&self) -> (&str, &str) {
+        (&self.name, &self.language)
     }
 }
 
@@ -123,18 +129,32 @@ impl Gate {
 
 impl Terms {
     pub(crate) fn of(letter: &Letter) -> Self {
-        match &letter.content {
-            Content::Text(_) => Self {
-                needs_window: true,
-                marketing: false,
-                fallback: None,
-                sandbox: false,
-            },
+        let template = letter
+            .content
+            .template()
+            .or_else(|| letter.fallback.as_ref().and_then(Content::template));
+        Self {
+            needs_window: letter.content.needs_window(),
+            template: template.map(|template| TemplateName {
+                name: template.name().to_owned(),
+                language: template.language().to_owned(),
+            }),
+            sandbox: letter.sandbox,
         }
     }
 
-    /// Nothing about its recipient could hold it back.
-    fn passes_unasked(self) -> bool {
-        self.sandbox && !self.needs_window && !self.marketing
+    /// What speaks against sending it for good.
+    pub(crate) fn refusal(&self, open: bool, unwanted: bool) -> Option<Refusal> {
+        let template_goes = !self.needs_window || !open;
+        if template_goes && self.template.is_none() {
+            Some(Refusal::Outside)
+        } else {
+            (unwanted && template_goes).then_some(Refusal::OptedOut)
+        }
+    }
+
+    /// Outside the window a template goes in its place.
+    pub(crate) fn falls_back(&self) -> bool {
+        self.needs_window && self.template.is_some()
     }
 }

@@ -48,7 +48,11 @@ pub(crate) enum Finding {
     /// It is not to be sent any more.
     Withdrawn { row: Withdrawal },
     /// Somebody decided about an attempt whose outcome is not known: to send once more, or to give up.
-    Resolved { row: Decision, resend: bool, error: SendError },
+    Resolved {
+        row: Decision,
+        resend: bool,
+        error: SendError,
+    },
     /// It was never meant to reach Meta.
     Simulated { row: Accepted, wamid: Wamid },
 }

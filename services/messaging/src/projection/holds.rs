@@ -29,12 +29,7 @@ impl Projection {
 
     /// Messages of this connection can be sent now.
     pub(crate) fn sends(&self, connection: &Connection) -> bool {
-        let known = self
-            .0
-            .holds
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some();
+        let known = self.0.holds.read().unwrap_or_else(PoisonError::into_inner).is_some();
         known && connection.sends() && self.hold(connection).is_none()
     }
 

@@ -25,15 +25,12 @@ pub(super) async fn get_message(service: &Messaging, request: Request<GetMessage
 
 /// The id of a message in a request.
 pub(super) fn id(text: &str) -> Result<EventId, Fault> {
-    text.parse().map_err(|error| Fault::invalid("id", format!("is {error}")))
+    text.parse()
+        .map_err(|error| Fault::invalid("id", format!("is {error}")))
 }
 
 /// One message as it is now.
-pub(super) async fn message(
-    service: &Messaging,
-    application: ApplicationId,
-    id: EventId,
-) -> Result<Message, Fault> {
+pub(super) async fn message(service: &Messaging, application: ApplicationId, id: EventId) -> Result<Message, Fault> {
     let row = find(service, application, id)
         .await?
         .ok_or_else(|| Fault::not_found("message"))?;
@@ -62,7 +59,7 @@ pub(super) async fn message(
         expire_time: row.expires_at.map(timestamp::to_proto),
         sandbox: false,
         reply_to_external_message_id: String::new(),
-        fell_back: false,
+        fell_back: row.fell_back,
     })
 }
 

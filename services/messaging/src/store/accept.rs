@@ -126,8 +126,8 @@ pub(crate) struct Resolved {
     pub fingerprint: Option<Vec<u8>>,
     /// Seconds until the recipient's window closes; none: there is none, or Meta closed it.
     pub window_left: Option<f64>,
-    /// The recipient wants no marketing from the connection.
-    pub suppressed: bool,
+    /// The template is marketing, as far as is known, and the recipient wants none from the connection.
+    pub unwanted: bool,
 }
 
 /// A request before it is stored.
@@ -136,8 +136,11 @@ pub(crate) struct Asked<'a> {
     pub application: Uuid,
     pub connection: Uuid,
     pub number: &'a str,
+    pub waba: &'a str,
     pub key_hash: &'a [u8],
     pub to: &'a Recipient,
+    /// Name and language of the template that it is, or that goes in its place.
+    pub template: Option<(&'a str, &'a str)>,
 }
 
 /// For each request: the recipient's contact, in whatever form its number is known, its window and its wish, and whether the idempotency key is taken.
@@ -149,19 +152,31 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
     let others: Vec<_> = requests.iter().map(|asked| asked.to.other_form()).collect();
     let connections: Vec<_> = requests.iter().map(|asked| asked.connection).collect();
     let numbers: Vec<_> = requests.iter().map(|asked| asked.number).collect();
+    let wabas: Vec<_> = requests.iter().map(|asked| asked.waba).collect();
+    let names: Vec<_> = requests
+        .iter()
+        .map(|asked| asked.template.map(|(name, _)| name))
+        .collect();
+    let languages: Vec<_> = requests
+        .iter()
+        .map(|asked| asked.template.map(|(_, language)| language))
+        .collect();
     sqlx::query_as!(
         Resolved,
         r#"
         SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.parts AS "parts?", taken.fingerprint AS "fingerprint?",
                messaging.window_left(w.last_inbound_at, w.expires_at, w.closed_at, clock.now) AS "window_left?",
-               EXISTS (
+               asked.template IS NOT NULL AND EXISTS (
                    SELECT FROM messaging.suppression s
                    WHERE s.application_id = asked.application AND s.contact_id = known.contact_id
                      AND s.connection_id IN (asked.connection, '00000000-0000-0000-0000-000000000000')
-               ) AS "suppressed!"
+               ) AND NOT EXISTS (
+                   SELECT FROM messaging.template t
+                   WHERE t.waba_id = asked.waba AND t.name = asked.template AND t.language = asked.language AND t.category IN (2, 3)
+               ) AS "unwanted!"
         FROM (SELECT messaging.now_() AS now OFFSET 0) clock
-        CROSS JOIN unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[], $6::uuid[], $7::text[]) WITH ORDINALITY
-            AS asked (application, key_hash, kind, value, other, connection, number, ordinal)
+        CROSS JOIN unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[]) WITH ORDINALITY
+            AS asked (application, key_hash, kind, value, other, connection, number, waba, template, language, ordinal)
         LEFT JOIN LATERAL (
             SELECT i.contact_id
             FROM (VALUES (1, asked.value), (2, asked.other)) AS form (rank, value)
@@ -185,6 +200,9 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
         others as _,
         &connections,
         numbers as _,
+        wabas as _,
+        names as _,
+        languages as _,
     )
     .fetch_all(conn)
     .await

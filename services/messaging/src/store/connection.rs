@@ -56,10 +56,7 @@ pub(crate) async fn take_over(conn: &mut PgConnection, snapshots: &[Snapshot]) -
         .collect();
     let states: Vec<_> = connections.iter().map(|connection| connection.state).collect();
     let paused: Vec<_> = connections.iter().map(|connection| connection.paused).collect();
-    let reads: Vec<_> = connections
-        .iter()
-        .map(|connection| connection.auto_mark_read)
-        .collect();
+    let reads: Vec<_> = connections.iter().map(|connection| connection.auto_mark_read).collect();
     let wabas: Vec<_> = connections
         .iter()
         .map(|connection| connection.waba_id.as_str())

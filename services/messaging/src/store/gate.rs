@@ -7,13 +7,15 @@ use uuid::Uuid;
 /// A message that is about to be sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
+    pub message: Uuid,
     pub application: Uuid,
     pub connection: Uuid,
     pub number: &'a str,
     pub contact: Uuid,
+    pub waba: &'a str,
     pub portfolio: &'a str,
-    /// Whether a wish for no marketing concerns it.
-    pub marketing: bool,
+    /// Name and language of the template that it is, or that goes in its place.
+    pub template: Option<(&'a str, &'a str)>,
 }
 
 /// What is known of its recipient.
@@ -25,9 +27,12 @@ pub(crate) struct Standing {
     pub contact: Uuid,
     /// Seconds until the window closes; none: there is none, or Meta closed it.
     pub window_left: Option<f64>,
-    pub suppressed: bool,
+    /// The template is marketing, as far as is known, and the recipient wants none from the connection.
+    pub unwanted: bool,
     /// Meta limits the portfolio.
     pub limited: bool,
+    /// It is noted that the template goes in the message's place.
+    pub fell_back: bool,
 }
 
 /// A window that Meta says is closed.
@@ -74,28 +79,38 @@ pub(crate) struct Window {
 /// [`Suppression`]s that come from a refusal of Meta's.
 const META_REFUSAL: i16 = 3;
 
-/// What is known of recipients.
+/// What is known of recipients. A template whose category is not known counts as marketing.
 pub(crate) async fn look(conn: &mut PgConnection, asked: &[Asked<'_>]) -> sqlx::Result<Vec<Standing>> {
+    let messages: Vec<_> = asked.iter().map(|asked| asked.message).collect();
     let applications: Vec<_> = asked.iter().map(|asked| asked.application).collect();
     let connections: Vec<_> = asked.iter().map(|asked| asked.connection).collect();
     let numbers: Vec<_> = asked.iter().map(|asked| asked.number).collect();
     let contacts: Vec<_> = asked.iter().map(|asked| asked.contact).collect();
+    let wabas: Vec<_> = asked.iter().map(|asked| asked.waba).collect();
     let portfolios: Vec<_> = asked.iter().map(|asked| asked.portfolio).collect();
-    let marketing: Vec<_> = asked.iter().map(|asked| asked.marketing).collect();
+    let names: Vec<_> = asked.iter().map(|asked| asked.template.map(|(name, _)| name)).collect();
+    let languages: Vec<_> = asked
+        .iter()
+        .map(|asked| asked.template.map(|(_, language)| language))
+        .collect();
     sqlx::query_as!(
         Standing,
         r#"
         SELECT asked.ordinal AS "ordinal!", who.contact AS "contact!",
                messaging.window_left(w.last_inbound_at, w.expires_at, w.closed_at, clock.now) AS "window_left?",
-               asked.marketing AND EXISTS (
+               asked.template IS NOT NULL AND EXISTS (
                    SELECT FROM messaging.suppression s
                    WHERE s.application_id = asked.application AND s.contact_id = who.contact
                      AND s.connection_id IN (asked.connection, '00000000-0000-0000-0000-000000000000')
-               ) AS "suppressed!",
-               NOT EXISTS (SELECT FROM messaging.portfolio p WHERE p.id = asked.portfolio AND p.unique_users IS NULL) AS "limited!"
+               ) AND NOT EXISTS (
+                   SELECT FROM messaging.template t
+                   WHERE t.waba_id = asked.waba AND t.name = asked.template AND t.language = asked.language AND t.category IN (2, 3)
+               ) AS "unwanted!",
+               NOT EXISTS (SELECT FROM messaging.portfolio p WHERE p.id = asked.portfolio AND p.unique_users IS NULL) AS "limited!",
+               asked.template IS NOT NULL AND EXISTS (SELECT FROM messaging.fallback f WHERE f.message_id = asked.message) AS "fell_back!"
         FROM (SELECT messaging.now_() AS now OFFSET 0) clock
-        CROSS JOIN unnest($1::uuid[], $2::uuid[], $3::text[], $4::uuid[], $5::text[], $6::boolean[]) WITH ORDINALITY
-            AS asked (application, connection, number, contact, portfolio, marketing, ordinal)
+        CROSS JOIN unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[], $7::text[], $8::text[], $9::text[]) WITH ORDINALITY
+            AS asked (message, application, connection, number, contact, waba, portfolio, template, language, ordinal)
         CROSS JOIN LATERAL (
             SELECT coalesce((SELECT c.merged_into FROM messaging.contact c WHERE c.id = asked.contact LIMIT 1), asked.contact) AS contact OFFSET 0
         ) who
@@ -103,15 +118,39 @@ pub(crate) async fn look(conn: &mut PgConnection, asked: &[Asked<'_>]) -> sqlx::
             SELECT * FROM messaging.service_window w WHERE w.phone_number_id = asked.number AND w.contact_id = who.contact LIMIT 1
         ) w ON true
         "#,
+        &messages,
         &applications,
         &connections,
         numbers as _,
         &contacts,
+        wabas as _,
         portfolios as _,
-        &marketing,
+        names as _,
+        languages as _,
     )
     .fetch_all(conn)
     .await
+}
+
+/// Notes of messages that their fallback template goes in their place, or not after all. In order.
+pub(crate) async fn mark(conn: &mut PgConnection, marks: &[(Uuid, bool)]) -> sqlx::Result<()> {
+    let messages: Vec<_> = marks.iter().map(|(message, _)| *message).collect();
+    let fallbacks: Vec<_> = marks.iter().map(|(_, fallback)| *fallback).collect();
+    sqlx::query!(
+        r#"
+        WITH marks AS (
+            SELECT * FROM unnest($1::uuid[], $2::boolean[]) AS marks (message, fallback)
+        ), off AS (
+            DELETE FROM messaging.fallback f WHERE f.message_id = ANY (ARRAY(SELECT message FROM marks WHERE NOT fallback))
+        )
+        INSERT INTO messaging.fallback (message_id) SELECT message FROM marks WHERE fallback ON CONFLICT (message_id) DO NOTHING
+        "#,
+        &messages,
+        &fallbacks,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Meta said that windows are closed: they are until the user writes again. In the order of number and contact, each pair once.

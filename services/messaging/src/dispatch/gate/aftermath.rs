@@ -51,7 +51,7 @@ pub(crate) struct Aftermath(Batcher<Conclude>);
 /// Meta's word for a message that it does not deliver.
 const FAILED: &str = "failed";
 /// Meta says that the window is closed.
-const WINDOW_CLOSED: i32 = 131_047;
+pub(crate) const WINDOW_CLOSED: i32 = 131_047;
 /// Meta says that the user stopped marketing.
 const MARKETING_STOPPED: i32 = 131_050;
 

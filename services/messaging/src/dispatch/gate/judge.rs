@@ -5,15 +5,16 @@ use std::time::Instant;
 
 use outeract_batch::{BatchConfig, Batcher, Flush, FlushError, Flusher};
 use sqlx::PgPool;
+use uuid::Uuid;
 
 use super::rooms::Rooms;
-use super::{Ask, Pass, Terms, Verdict};
+use super::{Ask, Pass, TemplateName, Terms, Verdict};
 use crate::dispatch::PACE;
-use crate::problem::{OUTSIDE_MESSAGING_WINDOW, QUOTA_EXHAUSTED, RECIPIENT_OPTED_OUT};
+use crate::problem::QUOTA_EXHAUSTED;
 use crate::store::gate::{self as store, Asked, Standing};
 use crate::store::quota::{self, Claim, Reserved};
 use crate::store::{DbError, run};
-use crate::window::Windows;
+use crate::window::{Refusal, Windows};
 
 /// Judges messages.
 pub(crate) struct Judge {
@@ -30,7 +31,7 @@ pub(super) enum Step {
         fallback: bool,
         counts: bool,
     },
-    Fail(&'static str),
+    Fail(Refusal),
 }
 
 /// Of a portfolio's places, so many are taken before it is said.
@@ -59,11 +60,11 @@ impl Flush for Judge {
     type Error = DbError;
 
     fn weight(&self, ask: &Ask) -> usize {
-        160 + ask.portfolio.len()
+        224 + ask.terms.template.as_ref().map_or(0, |template| template.name.len())
     }
 
     async fn flush(&self, asks: &[Ask]) -> Result<Vec<Verdict>, FlushError<DbError>> {
-        let mut verdicts = vec![Verdict::UNCOUNTED; asks.len()];
+        let mut verdicts = vec![Verdict::Go(Pass::default()); asks.len()];
         let claims = self.look(asks, &mut verdicts).await.map_err(FlushError::Whole)?;
         self.reserve(&claims, &mut verdicts).await.map_err(FlushError::Whole)?;
         for verdict in &verdicts {
@@ -79,7 +80,7 @@ impl Judge {
         let questions: Vec<_> = asks.iter().map(Ask::question).collect();
         let asked = Instant::now();
         let standings = run!(self.db, "gate.look", |conn| store::look(conn, &questions))?;
-        let mut claims = Vec::new();
+        let (mut claims, mut marks) = (Vec::new(), Vec::new());
         for standing in standings {
             let index = standing.ordinal as usize - 1;
             let (Some(ask), Some(verdict)) = (asks.get(index), verdicts.get_mut(index)) else {
@@ -88,15 +89,28 @@ impl Judge {
             let open = self
                 .windows
                 .learn(&ask.number, ask.contact, standing.window_left, asked);
-            *verdict = match ask.terms.step(open, standing.suppressed) {
-                Step::Fail(reason) => Verdict::Fail { reason },
+            let step = ask.terms.step(open, standing.unwanted);
+            if ask.terms.falls_back() {
+                marks.extend(mark(ask.message, step, standing.fell_back));
+            }
+            *verdict = match step {
+                Step::Fail(refusal) => Verdict::Fail {
+                    reason: refusal.reason(),
+                },
                 Step::Send { fallback, counts } => {
                     if counts && standing.limited {
                         claims.push((index, ask.claim(&standing)));
                     }
-                    Verdict::go(fallback)
+                    Verdict::Go(Pass {
+                        fallback,
+                        counted: false,
+                    })
                 }
             };
+        }
+        if !marks.is_empty() {
+            marks.sort_unstable();
+            run!(self.db, "gate.mark", |conn| store::mark(conn, &marks))?;
         }
         Ok(claims)
     }
@@ -115,7 +129,7 @@ impl Judge {
             };
             if !row.granted {
                 refused.push((*index, claim.portfolio, row.most.unwrap_or_default()));
-            } else if let Verdict::Go(pass) | Verdict::GoWithFallback(pass) = &mut verdicts[*index] {
+            } else if let Verdict::Go(pass) = &mut verdicts[*index] {
                 pass.counted = row.most.is_some();
             }
         }
@@ -163,6 +177,14 @@ impl Judge {
     }
 }
 
+/// Whether it is noted of a message that its fallback goes in its place; none: it is noted as it is.
+fn mark(message: Uuid, step: Step, noted: bool) -> Option<(Uuid, bool)> {
+    match step {
+        Step::Send { fallback, .. } => (fallback != noted).then_some((message, fallback)),
+        Step::Fail(_) => None,
+    }
+}
+
 /// Portfolios that come near their limit, or reach it, are named in the log.
 fn say_crossings(asked: &[Claim<'_>], reserved: &[Reserved]) {
     let mut said: Vec<&str> = Vec::new();
@@ -194,18 +216,20 @@ fn say_crossings(asked: &[Claim<'_>], reserved: &[Reserved]) {
 impl Ask {
     fn question(&self) -> Asked<'_> {
         Asked {
-            application: self.application,
-            connection: self.connection,
+            message: self.message,
+            application: self.connection.application.uuid(),
+            connection: self.connection.id.uuid(),
             number: &self.number,
             contact: self.contact,
-            portfolio: &self.portfolio,
-            marketing: self.terms.marketing || self.terms.fallback.is_some_and(|fallback| fallback.marketing),
+            waba: &self.connection.waba,
+            portfolio: &self.connection.portfolio,
+            template: self.terms.template.as_ref().map(TemplateName::parts),
         }
     }
 
     fn claim(&self, standing: &Standing) -> Claim<'_> {
         Claim {
-            portfolio: &self.portfolio,
+            portfolio: &self.connection.portfolio,
             contact: standing.contact,
             message: self.message,
         }
@@ -215,23 +239,14 @@ impl Ask {
 // === impl Terms ===
 
 impl Terms {
-    /// What follows from whether the window is open, and whether the recipient wants no marketing.
-    pub(super) fn step(self, open: bool, suppressed: bool) -> Step {
-        let fallback = if self.needs_window && !open {
-            let Some(fallback) = self.fallback else {
-                return Step::Fail(OUTSIDE_MESSAGING_WINDOW);
-            };
-            Some(fallback)
-        } else {
-            None
-        };
-        let marketing = fallback.map_or(self.marketing, |fallback| fallback.marketing);
-        if marketing && suppressed {
-            return Step::Fail(RECIPIENT_OPTED_OUT);
-        }
-        Step::Send {
-            fallback: fallback.is_some(),
-            counts: !open && !self.sandbox,
+    /// What follows from whether the window is open, and whether the recipient does not want the template.
+    pub(super) fn step(&self, open: bool, unwanted: bool) -> Step {
+        match self.refusal(open, unwanted) {
+            Some(refusal) => Step::Fail(refusal),
+            None => Step::Send {
+                fallback: self.needs_window && !open,
+                counts: !open && !self.sandbox,
+            },
         }
     }
 }
@@ -239,21 +254,10 @@ impl Terms {
 // === impl Verdict ===
 
 impl Verdict {
-    const UNCOUNTED: Self = Self::Go(Pass { counted: false });
-
-    fn go(fallback: bool) -> Self {
-        let pass = Pass { counted: false };
-        if fallback {
-            Self::GoWithFallback(pass)
-        } else {
-            Self::Go(pass)
-        }
-    }
-
     fn label(&self) -> &'static str {
         match self {
-            Self::Go(_) => "go",
-            Self::GoWithFallback(_) => "fallback",
+            Self::Go(Pass { fallback: false, .. }) => "go",
+            Self::Go(Pass { fallback: true, .. }) => "fallback",
             Self::Park { .. } => "park",
             Self::Fail { .. } => "fail",
         }

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
+use outeract_domain::{ApplicationId, ConnectionId};
+use outeract_proto::connection::v1::ConnectionState;
 use outeract_testkit::TestDatabase;
 use sqlx::PgPool;
 use time::Duration as Span;
@@ -24,21 +26,21 @@ const PORTFOLIO: &str = "1701";
 /// A message that is only for inside the window.
 const TEXT: Terms = Terms {
     needs_window: true,
-    marketing: false,
-    fallback: None,
+    template: None,
     sandbox: false,
 };
-/// A template of the category UTILITY.
-const UTILITY: Terms = Terms {
-    needs_window: false,
-    ..TEXT
-};
-const MARKETING: Terms = Terms {
-    marketing: true,
-    ..UTILITY
-};
-const COUNTED: Verdict = Verdict::Go(Pass { counted: true });
-const FREE: Verdict = Verdict::Go(Pass { counted: false });
+const COUNTED: Verdict = Verdict::Go(Pass {
+    fallback: false,
+    counted: true,
+});
+const FREE: Verdict = Verdict::Go(Pass {
+    fallback: false,
+    counted: false,
+});
+const FALLBACK: Verdict = Verdict::Go(Pass {
+    fallback: true,
+    counted: true,
+});
 const OUTSIDE: Verdict = Verdict::Fail {
     reason: OUTSIDE_MESSAGING_WINDOW,
 };
@@ -46,11 +48,51 @@ const OPTED_OUT: Verdict = Verdict::Fail {
     reason: RECIPIENT_OPTED_OUT,
 };
 
+fn template(name: &str) -> Terms {
+    Terms {
+        needs_window: false,
+        template: Some(TemplateName {
+            name: name.to_owned(),
+            language: "en_US".to_owned(),
+        }),
+        sandbox: false,
+    }
+}
+
+/// A template of the category UTILITY.
+fn utility() -> Terms {
+    template("order")
+}
+
+fn marketing() -> Terms {
+    template("offer")
+}
+
+/// Text with a template for outside the window.
+fn with_fallback(terms: Terms) -> Terms {
+    Terms {
+        needs_window: true,
+        ..terms
+    }
+}
+
+fn sandboxed(terms: Terms) -> Terms {
+    Terms { sandbox: true, ..terms }
+}
+
 impl World {
     async fn new() -> Self {
         let database = TestDatabase::create(&["messaging"]).await;
         let pool = database.pool("messaging").await;
-        Self { database, pool }
+        let world = Self { database, pool };
+        world
+            .execute(
+                "INSERT INTO messaging.template (waba_id, name, language, meta_id, status, meta_status, category, quality, reason, named, components, version, synced_at) VALUES \
+                 ('102290129340398', 'order', 'en_US', '1', 1, 'APPROVED', 2, '', '', false, '', 1, now()), \
+                 ('102290129340398', 'offer', 'en_US', '2', 1, 'APPROVED', 1, '', '', false, '', 1, now())",
+            )
+            .await;
+        world
     }
 
     /// The gate of a process that has just started.
@@ -106,14 +148,29 @@ impl World {
     }
 }
 
+fn connection(portfolio: &str) -> Arc<Connection> {
+    Arc::new(Connection {
+        id: ConnectionId::from_uuid(CONNECTION),
+        application: ApplicationId::from_uuid(APPLICATION),
+        version: 1,
+        token_version: 1,
+        state: ConnectionState::Active,
+        paused: false,
+        auto_mark_read: false,
+        throughput_per_second: 80,
+        number: NUMBER.parse().expect("an id"),
+        waba: "102290129340398".to_owned(),
+        portfolio: portfolio.into(),
+        display_number: String::new(),
+    })
+}
+
 fn ask(contact: u128, terms: Terms) -> Ask {
     Ask {
         message: Uuid::now_v7(),
-        application: APPLICATION,
-        connection: CONNECTION,
         number: NUMBER.into(),
         contact: Uuid::from_u128(contact),
-        portfolio: PORTFOLIO.into(),
+        connection: connection(PORTFOLIO),
         terms,
     }
 }
@@ -124,51 +181,28 @@ async fn judge(gate: &Gate, contact: u128, terms: Terms) -> Verdict {
 
 #[test]
 fn window_then_wish_then_quota() {
-    let fallback = |marketing| Terms {
-        fallback: Some(Fallback { marketing }),
-        ..TEXT
-    };
-    let sandbox = |terms| Terms { sandbox: true, ..terms };
     let send = |fallback, counts| Step::Send { fallback, counts };
-    let outside = Step::Fail(OUTSIDE_MESSAGING_WINDOW);
-    let opted_out = Step::Fail(RECIPIENT_OPTED_OUT);
-    // Terms; open; closed; open and suppressed; closed and suppressed.
+    let outside = Step::Fail(Refusal::Outside);
+    let opted_out = Step::Fail(Refusal::OptedOut);
+    // Terms; open; closed; open and the template is unwanted; closed and unwanted.
     for (terms, expected) in [
         (TEXT, [send(false, false), outside, send(false, false), outside]),
+        (utility(), [send(false, false), send(false, true), opted_out, opted_out]),
         (
-            UTILITY,
-            [
-                send(false, false),
-                send(false, true),
-                send(false, false),
-                send(false, true),
-            ],
-        ),
-        (MARKETING, [send(false, false), send(false, true), opted_out, opted_out]),
-        (
-            fallback(false),
-            [
-                send(false, false),
-                send(true, true),
-                send(false, false),
-                send(true, true),
-            ],
-        ),
-        (
-            fallback(true),
+            with_fallback(utility()),
             [send(false, false), send(true, true), send(false, false), opted_out],
         ),
         (
-            sandbox(TEXT),
+            sandboxed(TEXT),
             [send(false, false), outside, send(false, false), outside],
         ),
         (
-            sandbox(MARKETING),
+            sandboxed(marketing()),
             [send(false, false), send(false, false), opted_out, opted_out],
         ),
     ] {
         let found = [(true, false), (false, false), (true, true), (false, true)]
-            .map(|(open, suppressed)| terms.step(open, suppressed));
+            .map(|(open, unwanted)| terms.step(open, unwanted));
         assert_eq!(found, expected, "{terms:?}");
     }
 }
@@ -200,14 +234,12 @@ async fn what_is_known_to_be_open_is_not_asked_about() {
     assert_eq!(judge(&gate, 1, TEXT).await, FREE);
     world.pool.close().await;
     assert_eq!(judge(&gate, 1, TEXT).await, FREE, "without Postgres");
-    assert_eq!(judge(&gate, 1, UTILITY).await, FREE);
-    let sandboxed = Terms {
-        sandbox: true,
-        ..UTILITY
-    };
-    assert_eq!(judge(&gate, 2, sandboxed).await, FREE);
-    for (contact, terms) in [(1, MARKETING), (2, TEXT), (2, UTILITY)] {
-        assert_eq!(gate.admit(ask(contact, terms)).await, Err(Unanswered), "{terms:?}");
+    for (contact, terms) in [(1, marketing()), (1, with_fallback(utility())), (2, TEXT)] {
+        assert_eq!(
+            gate.admit(ask(contact, terms.clone())).await,
+            Err(Unanswered),
+            "{terms:?}"
+        );
     }
 }
 
@@ -230,23 +262,31 @@ async fn a_fallback_goes_in_the_place_of_text_outside_the_window_only() {
     let world = World::new().await;
     let gate = world.gate();
     world.limit(Some(1)).await;
-    let terms = Terms {
-        fallback: Some(Fallback { marketing: false }),
-        ..TEXT
+    let noted = async || {
+        let noted: Vec<Uuid> = sqlx::query_scalar("SELECT message_id FROM messaging.fallback ORDER BY 1")
+            .fetch_all(world.database.admin())
+            .await
+            .expect("rows");
+        noted
     };
     world.wrote(Uuid::from_u128(1), Span::ZERO).await;
-    assert_eq!(judge(&gate, 1, terms).await, FREE);
-    assert_eq!(
-        judge(&gate, 2, terms).await,
-        Verdict::GoWithFallback(Pass { counted: true })
-    );
+    assert_eq!(judge(&gate, 1, with_fallback(utility())).await, FREE);
+    assert_eq!(noted().await, [Uuid::nil(); 0]);
+    let outside = ask(2, with_fallback(utility()));
+    assert_eq!(gate.admit(outside.clone()).await, Ok(FALLBACK));
+    assert_eq!(noted().await, [outside.message]);
+    assert_eq!(gate.admit(outside.clone()).await, Ok(FALLBACK), "asked again");
     assert!(matches!(
-        judge(&gate, 3, terms).await,
+        judge(&gate, 3, with_fallback(utility())).await,
         Verdict::Park {
             reason: QUOTA_EXHAUSTED,
             ..
         }
     ));
+    // The user writes before the next try: now the message itself goes.
+    world.wrote(Uuid::from_u128(2), Span::ZERO).await;
+    assert_eq!(gate.admit(outside.clone()).await, Ok(FREE));
+    assert!(!noted().await.contains(&outside.message));
 }
 
 #[tokio::test]
@@ -263,18 +303,21 @@ async fn who_wants_no_marketing_gets_none_from_the_connection_or_from_any() {
         )
         .await;
     world.wrote(Uuid::from_u128(1), Span::ZERO).await;
-    assert_eq!(judge(&gate, 1, MARKETING).await, OPTED_OUT, "inside the window too");
+    assert_eq!(judge(&gate, 1, marketing()).await, OPTED_OUT, "inside the window too");
     assert_eq!(judge(&gate, 1, TEXT).await, FREE);
-    assert_eq!(judge(&gate, 2, MARKETING).await, OPTED_OUT);
-    assert_eq!(judge(&gate, 2, UTILITY).await, COUNTED);
-    assert_eq!(judge(&gate, 3, MARKETING).await, COUNTED, "of another connection");
-    assert_eq!(judge(&gate, 4, MARKETING).await, COUNTED, "of another application");
-    let offer = Terms {
-        fallback: Some(Fallback { marketing: true }),
-        ..TEXT
-    };
-    assert_eq!(judge(&gate, 1, offer).await, FREE, "the text, not the offer");
-    assert_eq!(judge(&gate, 2, offer).await, OPTED_OUT);
+    assert_eq!(judge(&gate, 2, marketing()).await, OPTED_OUT);
+    assert_eq!(judge(&gate, 2, utility()).await, COUNTED);
+    assert_eq!(judge(&gate, 3, marketing()).await, COUNTED, "of another connection");
+    assert_eq!(judge(&gate, 4, marketing()).await, COUNTED, "of another application");
+    let text = with_fallback(marketing());
+    assert_eq!(judge(&gate, 1, text.clone()).await, FREE, "the text, not the offer");
+    assert_eq!(judge(&gate, 2, text).await, OPTED_OUT);
+    assert_eq!(
+        judge(&gate, 2, template("unheard_of")).await,
+        OPTED_OUT,
+        "who knows what it is"
+    );
+    assert_eq!(judge(&gate, 5, template("unheard_of")).await, COUNTED);
 }
 
 #[tokio::test]
@@ -293,9 +336,9 @@ async fn a_contact_that_became_part_of_another_has_its_window_its_wish_and_its_p
         .await;
     world.wrote(Uuid::from_u128(2), Span::ZERO).await;
     assert_eq!(judge(&gate, 1, TEXT).await, FREE);
-    assert_eq!(judge(&gate, 1, MARKETING).await, OPTED_OUT);
-    assert_eq!(judge(&gate, 3, UTILITY).await, COUNTED);
-    assert_eq!(judge(&gate, 4, UTILITY).await, COUNTED, "the same place");
+    assert_eq!(judge(&gate, 1, marketing()).await, OPTED_OUT);
+    assert_eq!(judge(&gate, 3, utility()).await, COUNTED);
+    assert_eq!(judge(&gate, 4, utility()).await, COUNTED, "the same place");
     assert_eq!(world.taken().await, (1, 1));
 }
 
@@ -311,7 +354,7 @@ async fn of_five_thousand_new_recipients_exactly_a_thousand_get_a_place_from_eig
     let asked = async |contact: u128, gate: &Gate, number: &str| {
         let ask = Ask {
             number: number.into(),
-            ..ask(contact, UTILITY)
+            ..ask(contact, utility())
         };
         (contact, gate.admit(ask).await.expect("an answer"))
     };
@@ -348,16 +391,16 @@ async fn of_five_thousand_new_recipients_exactly_a_thousand_get_a_place_from_eig
     // Whoever has a place keeps it; a reply inside the window needs none.
     let again: Vec<_> = placed.iter().take(50).collect();
     for contact in again {
-        assert_eq!(judge(&gates[0], *contact, UTILITY).await, COUNTED);
+        assert_eq!(judge(&gates[0], *contact, utility()).await, COUNTED);
     }
-    assert_eq!(judge(&gates[0], 9_001, UTILITY).await, FREE);
+    assert_eq!(judge(&gates[0], 9_001, utility()).await, FREE);
     assert_eq!(world.taken().await, (1_000, 1_000));
 
     // A day later, all of it and the minute that was begun, the places are free again.
     world.database.advance(Span::DAY + Span::seconds(61)).await;
     let later = world.gate();
     let parked: Vec<_> = parked.into_iter().take(1_100).collect();
-    let answers = join_all(parked.iter().map(|contact| judge(&later, *contact, UTILITY))).await;
+    let answers = join_all(parked.iter().map(|contact| judge(&later, *contact, utility()))).await;
     assert_eq!(answers.iter().filter(|answer| **answer == COUNTED).count(), 1_000);
     assert_eq!(world.taken().await, (1_000, 1_000));
 }
@@ -367,15 +410,15 @@ async fn an_unlimited_portfolio_counts_nobody_and_an_unknown_one_has_metas_first
     let world = World::new().await;
     let gate = world.gate();
     world.limit(None).await;
-    let answers = join_all((1..=300).map(|contact| judge(&gate, contact, UTILITY))).await;
+    let answers = join_all((1..=300).map(|contact| judge(&gate, contact, utility()))).await;
     assert!(answers.iter().all(|answer| *answer == FREE));
     assert_eq!(world.taken().await, (0, 0));
     let unknown = |contact: u128| {
         let gate = gate.clone();
         async move {
             let ask = Ask {
-                portfolio: "1702".into(),
-                ..ask(contact, UTILITY)
+                connection: connection("1702"),
+                ..ask(contact, utility())
             };
             gate.admit(ask).await.expect("an answer")
         }
@@ -389,12 +432,8 @@ async fn sandboxed_messages_take_no_place() {
     let world = World::new().await;
     let gate = world.gate();
     world.limit(Some(1)).await;
-    let sandboxed = Terms {
-        sandbox: true,
-        ..MARKETING
-    };
     for contact in 1..=3 {
-        assert_eq!(judge(&gate, contact, sandboxed).await, FREE);
+        assert_eq!(judge(&gate, contact, sandboxed(marketing())).await, FREE);
     }
     assert_eq!(world.taken().await, (0, 0));
 }

@@ -9,8 +9,8 @@ use super::Messaging;
 use crate::obstacle;
 use crate::problem;
 use crate::store::message::Message;
-use crate::store::waiting::{self, Waiting};
 use crate::store::run;
+use crate::store::waiting::{self, Waiting};
 
 /// What a message waits for.
 #[derive(Debug, Default)]
@@ -31,7 +31,12 @@ pub(super) async fn find(service: &Messaging, row: &Message) -> Result<Wait, Fau
         _ => return Ok(Wait::default()),
     }
     let (db, patience) = (&service.context.db, service.patience);
-    let waiting = run!(db, "waiting.of", |conn| waiting::of(conn, &row.number, row.id, patience))?;
+    let waiting = run!(db, "waiting.of", |conn| waiting::of(
+        conn,
+        &row.number,
+        row.id,
+        patience
+    ))?;
     // None: it left the queue in this very moment.
     Ok(waiting.map(|waiting| wait(row, waiting)).unwrap_or_default())
 }
@@ -95,6 +100,7 @@ mod tests {
             doubted: false,
             created_at: LATER,
             updated_at: LATER,
+            fell_back: false,
         }
     }
 

@@ -65,6 +65,8 @@ async fn one_key_is_one_message_in_one_flush_and_over_many() {
         application,
         connection: CONNECTION,
         number: NUMBER,
+        waba: "1",
+        template: None,
         key_hash: b"key-aaaaaaaaaaaa",
         to: &to,
     });
@@ -201,6 +203,8 @@ async fn a_recipient_is_found_by_its_other_form_and_by_its_own_first() {
         .map(|to| Asked {
             connection: CONNECTION,
             number: NUMBER,
+            waba: "1",
+            template: None,
             application: APPLICATION,
             key_hash: b"key-aaaaaaaaaaaa",
             to,

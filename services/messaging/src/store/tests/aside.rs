@@ -180,12 +180,14 @@ impl World {
 
     async fn left(&self) -> Option<f64> {
         let asked = Asked {
+            message: Uuid::nil(),
             application: APPLICATION,
             connection: CONNECTION,
             number: NUMBER,
             contact: CONTACT,
+            waba: "1",
             portfolio: "1701",
-            marketing: true,
+            template: None,
         };
         let standing = gate::look(&mut *self.conn().await, &[asked]).await.expect("looked");
         assert_eq!(standing.len(), 1);

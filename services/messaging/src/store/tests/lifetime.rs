@@ -251,12 +251,16 @@ async fn a_simulated_acceptance_and_what_follows_it_are_one_statement() {
     let world = World::new().await;
     let message = world.sending(HOLD).await;
     let items = [acceptance(message, 1, 1)];
-    let noted = sandbox::accepted(&mut *world.conn().await, &items).await.expect("no error");
+    let noted = sandbox::accepted(&mut *world.conn().await, &items)
+        .await
+        .expect("no error");
     assert_eq!(noted.len(), 1);
     assert_eq!(world.queued(message).await, None);
     assert_eq!(world.ended(message).await, (ACCEPTED, 1, 0));
     assert_eq!(world.outbox(message).await, [(1, 0), (2, 1), (8, 1), (9, 1), (10, 1)]);
-    let again = sandbox::accepted(&mut *world.conn().await, &items).await.expect("no error");
+    let again = sandbox::accepted(&mut *world.conn().await, &items)
+        .await
+        .expect("no error");
     assert!(again.is_empty());
     let mapped: i64 = sqlx::query_scalar("SELECT count(*) FROM messaging.wamid")
         .fetch_one(world.database.admin())
@@ -297,11 +301,7 @@ async fn of_a_batch_each_message_goes_its_own_way() {
     withdrawn.sort_unstable();
     assert_eq!(
         withdrawn,
-        [
-            (messages[0], EXPIRED),
-            (messages[2], UNKNOWN),
-            (messages[3], CANCELED)
-        ]
+        [(messages[0], EXPIRED), (messages[2], UNKNOWN), (messages[3], CANCELED)]
     );
     let at: OffsetDateTime = sqlx::query_scalar("SELECT updated_at FROM messaging.ending WHERE message_id = $1")
         .bind(messages[3])

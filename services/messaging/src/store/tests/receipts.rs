@@ -117,7 +117,10 @@ async fn a_users_last_message_is_found_by_every_identity() {
             .await
             .expect("no error")
     };
-    assert!(last(&[PHONE], "+14155551234", APPLICATION).await.is_none(), "nothing was written");
+    assert!(
+        last(&[PHONE], "+14155551234", APPLICATION).await.is_none(),
+        "nothing was written"
+    );
     sqlx::query("INSERT INTO messaging.service_window (phone_number_id, contact_id, last_inbound_at, expires_at, last_wamid_sealed) VALUES ($1, $2, messaging.now_(), messaging.now_(), 'w')")
         .bind(NUMBER)
         .bind(CONTACT)
@@ -134,5 +137,8 @@ async fn a_users_last_message_is_found_by_every_identity() {
         "another application's user"
     );
     world.database.advance(Duration::days(31)).await;
-    assert!(last(&[PHONE], "+14155551234", APPLICATION).await.is_none(), "too long ago");
+    assert!(
+        last(&[PHONE], "+14155551234", APPLICATION).await.is_none(),
+        "too long ago"
+    );
 }

@@ -3,7 +3,9 @@
 use time::Duration;
 
 use super::*;
-use crate::store::hold::{self, APPLICATION as OF_APPLICATION, CONNECTION as OF_CONNECTION, Deed, NUMBER as OF_NUMBER, Target};
+use crate::store::hold::{
+    self, APPLICATION as OF_APPLICATION, CONNECTION as OF_CONNECTION, Deed, NUMBER as OF_NUMBER, Target,
+};
 use crate::store::waiting::{self, Waiting};
 
 const PATIENCE: Duration = Duration::seconds(30);
@@ -69,12 +71,18 @@ async fn an_earlier_message_of_the_lane_goes_first_as_long_as_the_lane_waits_for
 
     // One whose sender chose a later time holds nobody up.
     world
-        .set(first, "UPDATE messaging.queue SET ready_at = messaging.now_() + interval '1 hour' WHERE message_id = $1")
+        .set(
+            first,
+            "UPDATE messaging.queue SET ready_at = messaging.now_() + interval '1 hour' WHERE message_id = $1",
+        )
         .await;
     assert!(!world.waiting(message).await.behind);
     // One that was tried does, for as long as the lane has patience with it.
     world
-        .set(first, "UPDATE messaging.queue SET attempt = 1, updated_at = messaging.now_() WHERE message_id = $1")
+        .set(
+            first,
+            "UPDATE messaging.queue SET attempt = 1, updated_at = messaging.now_() WHERE message_id = $1",
+        )
         .await;
     assert!(world.waiting(message).await.behind);
     world.database.advance(Duration::seconds(31)).await;
@@ -87,7 +95,10 @@ async fn an_earlier_message_of_the_lane_goes_first_as_long_as_the_lane_waits_for
     // An outcome nobody knows: for so long, and no longer.
     world.force(first, UNKNOWN, 1, 0).await;
     world
-        .set(first, "UPDATE messaging.queue SET intent_at = messaging.now_() WHERE message_id = $1")
+        .set(
+            first,
+            "UPDATE messaging.queue SET intent_at = messaging.now_() WHERE message_id = $1",
+        )
         .await;
     let waiting = world.waiting(message).await;
     assert!(waiting.behind && waiting.behind_until.is_some());
@@ -180,7 +191,9 @@ async fn a_hold_and_its_line_in_the_audit_log_are_one() {
         [("ReleaseHold", "over"), ("PlaceHold", "again"), ("PlaceHold", "first")],
         "what was not done is not written down"
     );
-    let before = hold::entries(&mut conn, Some(entries[0].id), 1).await.expect("no error");
+    let before = hold::entries(&mut conn, Some(entries[0].id), 1)
+        .await
+        .expect("no error");
     assert_eq!((before.len(), before[0].id), (1, entries[1].id));
 }
 
@@ -204,7 +217,9 @@ async fn holds_are_bounded() {
             scope: OF_NUMBER,
             key: key.to_owned(),
         };
-        hold::place(&mut *world.conn().await, &target, &deed).await.expect("no error")
+        hold::place(&mut *world.conn().await, &target, &deed)
+            .await
+            .expect("no error")
     };
     assert_eq!(place("1001").await, None);
     assert!(place("1000").await.is_some(), "one that is there is renewed");
