@@ -10,6 +10,7 @@ mod idempotency;
 mod instance;
 mod lanes;
 mod outcomes;
+mod portfolio;
 mod quota;
 mod replicas;
 mod send;

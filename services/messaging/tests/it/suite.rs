@@ -191,6 +191,14 @@ impl Suite {
         }
     }
 
+    pub(crate) fn redis_url(&self) -> &str {
+        &self.redis_url
+    }
+
+    pub(crate) fn redis_prefix(&self) -> &str {
+        &self.redis_prefix
+    }
+
     pub(crate) fn keep_buckets_at(&mut self, redis_url: &str) {
         redis_url.clone_into(&mut self.redis_url);
     }
