@@ -25,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut table = String::from("[");
     for (code, lengths) in plans {
-        write!(table, "({code}, {lengths:#b}), ")?;
+        write!(table, "({code}, {:#06x}_{:04x}), ", lengths >> 16, lengths & 0xffff)?;
     }
     table.push(']');
     fs::write(Path::new(&env::var("OUT_DIR")?).join("plans.rs"), table)?;

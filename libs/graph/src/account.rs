@@ -108,6 +108,23 @@ struct WireThroughput {
 }
 
 #[derive(Deserialize)]
+struct WireOwner {
+    #[serde(default)]
+    owner_business_info: Option<WireBusiness>,
+}
+
+#[derive(Deserialize)]
+struct WireBusiness {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct WireLimit {
+    #[serde(default)]
+    whatsapp_business_manager_messaging_limit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
 struct Done {
     success: bool,
 }
@@ -115,6 +132,8 @@ struct Done {
 /// Numbers asked for in one page, and pages read at most: a WABA has far fewer.
 const PAGE: &str = "100";
 const MAX_PAGES: usize = 50;
+/// Ids and words of Meta's are shorter than this by far.
+const LONGEST_WORD: usize = 64;
 
 impl Client {
     /// What Meta knows of `token`. Asked with the app's own token.
@@ -157,6 +176,28 @@ impl Client {
             }
         }
         Ok(numbers)
+    }
+
+    /// The id of the business portfolio that owns the WABA; none where Meta does not say.
+    pub async fn owner_business(&self, token: &Token, waba: &WabaId) -> Result<Option<String>, CallError> {
+        let query = [("fields", "owner_business_info")];
+        let wire: WireOwner = read(&self.get(token, waba.as_str(), &query).await?)?;
+        let id = wire.owner_business_info.map(|business| business.id);
+        Ok(id.filter(|id| (1..=LONGEST_WORD).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit())))
+    }
+
+    /// Meta's word for how many unique users the number's portfolio may write to outside their windows in 24 hours, for example `TIER_2K`; none where Meta does not say.
+    pub async fn messaging_limit(&self, token: &Token, number: &PhoneNumberId) -> Result<Option<String>, CallError> {
+        let query = [("fields", "whatsapp_business_manager_messaging_limit")];
+        let wire: WireLimit = read(&self.get(token, number.as_str(), &query).await?)?;
+        let word = match wire.whatsapp_business_manager_messaging_limit {
+            Some(serde_json::Value::String(word)) => Some(word),
+            Some(serde_json::Value::Number(number)) => Some(number.to_string()),
+            _ => None,
+        };
+        Ok(word.filter(|word| {
+            (1..=LONGEST_WORD).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_graphic())
+        }))
     }
 
     /// Subscribes the app to the WABA's webhooks. Doing it again changes nothing.

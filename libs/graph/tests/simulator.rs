@@ -126,6 +126,15 @@ async fn a_connection_is_made() {
         ("GREEN", "STANDARD")
     );
 
+    let owner = stage.client.owner_business(&stage.token, &waba).await.expect("answer");
+    assert_eq!(owner.as_ref(), Some(&stage.world.portfolio_id));
+    let limit = stage
+        .client
+        .messaging_limit(&stage.token, &numbers[0].id)
+        .await
+        .expect("answer");
+    assert_eq!(limit.as_deref(), Some("TIER_250"));
+
     stage
         .client
         .subscribe_waba(&stage.token, &waba)

@@ -146,7 +146,6 @@ impl Connecting {
         };
         let display = e164(&number.display_phone_number);
         let verified_name = clean(&number.verified_name);
-        let quality_rating = clean(&number.quality_rating);
         Number {
             id,
             phone_number_id: number.id.to_string(),
@@ -166,11 +165,8 @@ impl Connecting {
             verified_name,
             state: ConnectionState::Active as i16,
             throughput_per_second: throughput(number),
-            quality_rating: if quality_rating.is_empty() {
-                "UNKNOWN".to_owned()
-            } else {
-                quality_rating
-            },
+            quality_rating: quality(&number.quality_rating),
+            portfolio: self.access.portfolio.clone(),
         }
     }
 
@@ -186,15 +182,21 @@ fn e164(display: &str) -> Option<E164> {
 }
 
 /// Meta's text without what cannot be stored or shown, within a bound.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.chars()
         .filter(|character| !character.is_control())
         .take(MAX_META_TEXT)
         .collect()
 }
 
+/// Meta's word for a number's quality.
+pub(crate) fn quality(text: &str) -> String {
+    let word = clean(text);
+    if word.is_empty() { "UNKNOWN".to_owned() } else { word }
+}
+
 /// Messages a second that Meta allows a number, as its documentation gives them for what it says of the number.
-fn throughput(number: &PhoneNumber) -> i32 {
+pub(crate) fn throughput(number: &PhoneNumber) -> i32 {
     if number.is_on_biz_app {
         20
     } else if number.throughput_level == "HIGH" {

@@ -84,6 +84,9 @@ pub(crate) fn snapshot(ring: &KeyRing, row: &Connection) -> ConnectionSnapshot {
         }),
         token_version: row.token_version,
         auto_mark_read: i32::from(row.auto_mark_read),
+        portfolio_id: row.portfolio_id.clone(),
+        messaging_limit: row.messaging_limit.clone(),
+        messaging_limit_time: row.messaging_limit_at.map(timestamp::to_proto),
     }
 }
 

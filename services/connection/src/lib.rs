@@ -9,6 +9,7 @@ mod config;
 mod connect;
 mod convert;
 mod desk;
+mod examine;
 mod fault;
 mod fields;
 mod keys;

@@ -35,6 +35,16 @@ pub(crate) struct Access {
     pub(crate) waba: WabaId,
     /// The numbers to connect, in the order in which Meta lists them.
     pub(crate) numbers: Vec<PhoneNumber>,
+    pub(crate) portfolio: Portfolio,
+}
+
+/// The business portfolio that owns an account, as far as Meta says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Portfolio {
+    /// Its id. Empty: Meta does not say.
+    pub(crate) id: String,
+    /// Meta's word for how many unique users it may write to outside their windows in 24 hours. Empty: Meta does not say.
+    pub(crate) messaging_limit: String,
 }
 
 // === impl Meta ===
@@ -69,9 +79,36 @@ impl Meta {
     ) -> Result<Access, Fault> {
         let info = within_deadline(self.graph.debug_token(&self.app, token)).await?;
         let waba = self.judge(&info, waba, now)?;
-        let listed = within_deadline(self.graph.list_phone_numbers(&self.token(token), &waba)).await?;
+        let listed = self.numbers(token, &waba).await?;
         let numbers = choose(listed, wanted)?;
-        Ok(Access { info, waba, numbers })
+        let portfolio = match numbers.first() {
+            Some(number) => self.portfolio(token, &waba, &number.id).await,
+            None => Portfolio::default(),
+        };
+        Ok(Access {
+            info,
+            waba,
+            numbers,
+            portfolio,
+        })
+    }
+
+    /// The account's numbers, in Meta's order.
+    pub(crate) async fn numbers(&self, token: &Secret, waba: &WabaId) -> Result<Vec<PhoneNumber>, Fault> {
+        within_deadline(self.graph.list_phone_numbers(&self.token(token), waba)).await
+    }
+
+    /// The portfolio that owns the account, known by one of its numbers. What Meta does not say, for whatever reason, is asked again another day.
+    pub(crate) async fn portfolio(&self, token: &Secret, waba: &WabaId, number: &PhoneNumberId) -> Portfolio {
+        let token = self.token(token);
+        let (id, limit) = tokio::join!(
+            within_deadline(self.graph.owner_business(&token, waba)),
+            within_deadline(self.graph.messaging_limit(&token, number)),
+        );
+        Portfolio {
+            id: told(id, "the portfolio that owns it"),
+            messaging_limit: told(limit, "its messaging limit"),
+        }
     }
 
     /// Subscribes the app to the account's webhooks. Harmless to repeat.
@@ -116,6 +153,17 @@ impl Meta {
             return Err(token_refused("the token lacks a permission", missing.join(",")));
         }
         choose_account(&info.waba_ids, wanted)
+    }
+}
+
+/// What Meta says, or nothing.
+fn told(answer: Result<Option<String>, Fault>, what: &str) -> String {
+    match answer {
+        Ok(told) => told.unwrap_or_default(),
+        Err(fault) => {
+            tracing::warn!(reason = ?fault.reason(), "Meta does not say of an account: {what}");
+            String::new()
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use tonic::service::Routes;
 use crate::bootstrap;
 use crate::config::Config;
 use crate::desk::Desk;
+use crate::examine::Examiner;
 use crate::keys::StoredKeys;
 use crate::meta::Meta;
 use crate::push::{Courier, Push};
@@ -44,6 +45,7 @@ impl Service for Connection {
         let callback = config.callback.clone();
         let desk = desk(&context, config)?;
         spawn_couriers(&context, &desk);
+        spawn_examiner(&context, &desk);
         if let Some(callback) = callback {
             spawn_subscriber(&context, &desk, callback);
         }
@@ -91,6 +93,20 @@ fn spawn_couriers(context: &Context, desk: &Desk) {
             stop.run_until_cancelled(courier.run()).await;
         });
     }
+}
+
+fn spawn_examiner(context: &Context, desk: &Desk) {
+    let examiner = Examiner {
+        db: desk.db.clone(),
+        ring: Arc::clone(&desk.ring),
+        random: Arc::clone(&desk.random),
+        meta: Arc::clone(&desk.meta),
+        push: desk.push.clone(),
+    };
+    let stop = context.stop.soft().clone();
+    context.tasks.spawn("examination", OnExit::StopProcess, async move {
+        stop.run_until_cancelled(examiner.run()).await;
+    });
 }
 
 fn spawn_subscriber(context: &Context, desk: &Desk, callback: Callback) {

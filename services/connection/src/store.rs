@@ -3,6 +3,7 @@
 pub(crate) mod application;
 pub(crate) mod audit;
 pub(crate) mod connection;
+pub(crate) mod examination;
 pub(crate) mod grant;
 pub(crate) mod key;
 pub(crate) mod outbox;

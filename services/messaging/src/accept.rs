@@ -1,7 +1,7 @@
 //! Storing messages for many callers at once.
 //!
 //! One statement stores a flush: the idempotency keys, and for those that are free the message, its queue row and its outbox row. A statement before it is needed only where a recipient is
-//! new to this process, two where one is new altogether.
+//! new to this process or its window is not known to be open, or for a template; two where a recipient is new altogether.
 
 mod carried;
 mod contacts;
@@ -20,10 +20,11 @@ use outeract_runtime::{Context, OnExit};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::dispatch::Hints;
+use crate::dispatch::{self, Hints};
 use crate::forward::Forwarder;
 use crate::projection::Connection;
 use crate::vault::{Hash, Letter};
+use crate::window::{Refusal, Windows};
 
 pub(crate) use self::contacts::Contacts;
 
@@ -64,6 +65,19 @@ pub(crate) struct Terms {
     pub lifetime: Duration,
 }
 
+// === impl Order ===
+
+impl Order {
+    /// What of it concerns the gate: as of the first message, unless another needs the window.
+    fn gate(&self) -> dispatch::Terms {
+        let mut letters = self.parts.iter().map(|part| &part.letter);
+        let first = letters.next().map(|letter| dispatch::Terms::of(letter));
+        let mut terms = first.unwrap_or_default();
+        terms.needs_window |= letters.any(|letter| letter.content.needs_window());
+        terms
+    }
+}
+
 /// What became of an order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Accepted {
@@ -75,6 +89,8 @@ pub(crate) enum Accepted {
     Reused,
     /// Another request with the same idempotency key is being worked on.
     Contended,
+    /// It would not be sent. Nothing was stored.
+    Refused(Refusal),
 }
 
 /// The entrance. Cheap to clone.
@@ -90,10 +106,17 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 impl Acceptor {
     /// An acceptor, and its tasks in `context`.
-    pub(crate) fn start(context: &Context, contacts: Contacts, hints: Hints, forwarder: Forwarder) -> Self {
+    pub(crate) fn start(
+        context: &Context,
+        contacts: Contacts,
+        windows: Windows,
+        hints: Hints,
+        forwarder: Forwarder,
+    ) -> Self {
         let store = flush::Store {
             db: context.db.clone(),
             contacts,
+            windows,
             hints,
             forwarder,
         };

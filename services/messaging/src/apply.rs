@@ -15,10 +15,13 @@ use outeract_rpc::Fault;
 use sqlx::PgPool;
 
 use crate::contacts::{Consent, Learner, Registry};
-use crate::dispatch::{Recorder, Traffic};
+use crate::dispatch::{Aftermath, Recorder, Traffic};
+use crate::limits::Limits;
 use crate::projection::{Connection, Keeper, Projection};
 use crate::receipts::Receipts;
+use crate::templates::Templates;
 use crate::vault::Vault;
+use crate::window::Windows;
 
 /// Applies items.
 #[derive(Debug)]
@@ -34,6 +37,10 @@ pub(crate) struct Applier {
     pub recorder: Recorder,
     pub receipts: Receipts,
     pub traffic: Traffic,
+    pub windows: Windows,
+    pub aftermath: Aftermath,
+    pub templates: Templates,
+    pub limits: Limits,
 }
 
 /// An item and the connection it was routed to.

@@ -17,12 +17,14 @@
 //! `messaging_pair_waits_total`, `messaging_brakes_total{scope}`, `messaging_numbers_slowed`, `messaging_breaker_open`, `messaging_breaker_trips_total`, `messaging_inbound_spent_total`,
 //! `messaging_inbound_unspent_total`.
 
+mod admission;
 mod answer;
 mod breaker;
 mod call;
 mod cargo;
 mod credentials;
 mod driver;
+mod gate;
 mod hints;
 mod intent;
 mod media;
@@ -48,6 +50,7 @@ use uuid::Uuid;
 use self::breaker::Breaker;
 use self::call::Line;
 use self::driver::Driver;
+use self::gate::Gate;
 use self::owner::Owner;
 use self::rate::Rate;
 use crate::config::{Config, Timing};
@@ -55,10 +58,13 @@ use crate::contacts::{Consent, Learner};
 use crate::files::Media;
 use crate::forward::Forwarder;
 use crate::projection::Projection;
+use crate::templates::Templates;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
+use crate::window::Windows;
 
 pub(crate) use self::credentials::{Credential, Credentials, NoCredential};
+pub(crate) use self::gate::{Aftermath, Refused, TemplateName, Terms};
 pub(crate) use self::hints::{Fresh, Hinted, Hints, LONGEST_WAIT};
 pub(crate) use self::reader::{BUSY, ReadError, Reader};
 pub(crate) use self::record::{Finding, Note, Noted, Recorder};
@@ -72,12 +78,15 @@ pub(crate) struct Needs {
     pub worker: Uuid,
     pub vault: Vault,
     pub projection: Projection,
+    pub windows: Windows,
+    pub aftermath: Aftermath,
     pub waiters: Waiters,
     pub forwarder: Forwarder,
     pub credentials: Credentials,
     pub graph: Client,
     pub media: Media,
     pub buckets: Buckets,
+    pub templates: Templates,
     pub learner: Learner,
     pub consent: Consent,
 }
@@ -105,12 +114,15 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         worker,
         vault,
         projection,
+        windows,
+        aftermath,
         waiters,
         forwarder,
         credentials,
         graph,
         media,
         buckets,
+        templates,
         learner,
         consent,
     } = needs;
@@ -121,7 +133,8 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         db: context.db.clone(),
         vault: vault.clone(),
         waiters: waiters.clone(),
-        forwarder,
+        forwarder: forwarder.clone(),
+        aftermath: aftermath.clone(),
     };
     let (recorder, record_flushers) = Recorder::new(record);
     let (intents, intent_flushers) = intent::intents(intent::Begin {
@@ -129,6 +142,13 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         worker,
     });
     let (loads, load_flushers) = intent::loads(intent::Load { db: context.db.clone() });
+    let (judge, gate_flushers) = gate::judges(context.db.clone(), windows.clone());
+    let (asides, aside_flushers) = gate::asides(gate::Aside {
+        db: context.db.clone(),
+        worker,
+        waiters: waiters.clone(),
+        forwarder,
+    });
     for flusher in record_flushers {
         context
             .tasks
@@ -144,6 +164,15 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
     }
 
     let reader = Reader::new(credentials.clone(), graph.clone());
+    for flusher in gate_flushers {
+        context.tasks.spawn("dispatch.gate", OnExit::StopProcess, flusher.run());
+    }
+    for flusher in aside_flushers {
+        context
+            .tasks
+            .spawn("dispatch.aside", OnExit::StopProcess, flusher.run());
+    }
+
     let line = Arc::new(Line {
         vault,
         random: Arc::clone(&context.random),
@@ -153,8 +182,12 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         media,
         intents,
         loads,
+        gate: Gate::new(windows, judge),
+        asides,
+        aftermath,
         recorder: recorder.clone(),
         breaker: Breaker::default(),
+        templates,
         learner,
         consent,
         timing,

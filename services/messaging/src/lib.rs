@@ -1,8 +1,8 @@
 //! The messaging service: accepts messages durably, sends each at most once, and tells what became of it.
 //!
-//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `files` (what messages
-//! carry), `forward` (events on their way to tracking), `projection` (connections, and what operators hold back), `receipts` (messages that are marked as read by themselves), `store` (the
-//! SQL).
+//! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `contacts` (users, and
+//! what they wish), `window` and `limits` (who can be written to freely, and to how many others), `templates`, `files` (what messages carry), `forward` (events on their way to tracking),
+//! `projection` (connections, and what operators hold back), `receipts` (messages that are marked as read by themselves), `store` (the SQL).
 
 mod accept;
 mod apply;
@@ -13,6 +13,7 @@ mod events;
 mod files;
 mod forward;
 mod ids;
+mod limits;
 mod obstacle;
 mod problem;
 mod projection;
@@ -26,6 +27,7 @@ mod templates;
 mod upkeep;
 mod vault;
 mod waiters;
+mod window;
 
 pub use config::{Config, Timing};
 pub use files::{FilesUrl, Provider};

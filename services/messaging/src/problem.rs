@@ -19,6 +19,12 @@ pub(crate) const TEMPLATE_DISABLED: &str = "TEMPLATE_DISABLED";
 pub(crate) const TEMPLATE_REJECTED: &str = "TEMPLATE_REJECTED";
 /// Meta has yet to decide about the template.
 pub(crate) const TEMPLATE_NOT_APPROVED: &str = "TEMPLATE_NOT_APPROVED";
+/// The user's last message is too old, and there is no template to send in the message's place.
+pub(crate) const OUTSIDE_MESSAGING_WINDOW: &str = "OUTSIDE_MESSAGING_WINDOW";
+/// The user wants no marketing.
+pub(crate) const RECIPIENT_OPTED_OUT: &str = "RECIPIENT_OPTED_OUT";
+/// The portfolio has written to as many users in 24 hours as Meta allows outside their windows.
+pub(crate) const QUOTA_EXHAUSTED: &str = "QUOTA_EXHAUSTED";
 
 /// What Meta's answer means.
 pub(crate) fn of_verdict(verdict: &Verdict, meta_code: i32, retryable: bool) -> SendError {
@@ -48,6 +54,9 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
         FILE_GONE => "A file of the message was deleted before it was sent.",
         TEMPLATE_REJECTED => "Meta rejected the template.",
         TEMPLATE_NOT_APPROVED => "Meta has not approved the template, or not again.",
+        QUOTA_EXHAUSTED => {
+            "The business portfolio has written to as many users in 24 hours as Meta allows outside their windows."
+        }
         _ => {
             let by_code = meta_code.and_then(|code| {
                 TABLE

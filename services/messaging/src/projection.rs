@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use outeract_domain::{ApplicationId, ConnectionId, PhoneNumberId};
+use outeract_events::timestamp;
 use outeract_proto::connection::internal::v1::ConnectionSnapshot;
 use outeract_proto::connection::v1::{AutoMarkRead, ConnectionState};
 use sqlx::PgPool;
@@ -16,7 +17,8 @@ use time::OffsetDateTime;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::store::{DbError, connection as store, run};
+use crate::limits::tier;
+use crate::store::{DbError, connection as store, quota, run};
 use crate::vault::Vault;
 
 use self::holds::Holds;
@@ -38,6 +40,8 @@ pub(crate) struct Connection {
     pub throughput_per_second: u32,
     pub number: PhoneNumberId,
     pub waba: String,
+    /// The portfolio whose quota counts: the one that owns the WABA or, while that is not known, the WABA itself.
+    pub portfolio: Arc<str>,
     /// The business number in E.164 form.
     pub display_number: String,
 }
@@ -137,6 +141,18 @@ impl Projection {
             .cloned()
     }
 
+    /// The portfolio that a WABA belongs to, as [`Connection::portfolio`] has it.
+    pub(crate) fn portfolio_of(&self, waba: &str) -> Option<Arc<str>> {
+        let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
+        let mut of_it = known.by_id.values().filter(|connection| connection.waba == waba);
+        let first = of_it.next()?;
+        // Of several the one that knows.
+        let best = std::iter::once(first)
+            .chain(of_it)
+            .find(|connection| *connection.portfolio != *waba);
+        Some(Arc::clone(&best.unwrap_or(first).portfolio))
+    }
+
     /// Every number, with its connection.
     pub(crate) fn numbers(&self) -> Vec<Arc<Connection>> {
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner);
@@ -182,10 +198,16 @@ impl Projection {
             })
             .collect::<Result<Vec<_>, _>>()?;
         // Overlapping pushes must not wait for each other in a circle; of two snapshots of one connection the newer counts.
-        rows.sort_by(|one, other| (one.id, other.version).cmp(&(other.id, one.version)));
-        rows.dedup_by_key(|row| row.id);
-        run!(self.0.db, "connection.take_over", |conn| store::take_over(conn, &rows))?;
-        self.learn(rows);
+        rows.sort_by(|one, other| {
+            let (one, other) = (&one.connection, &other.connection);
+            (one.id, other.version).cmp(&(other.id, one.version))
+        });
+        rows.dedup_by_key(|row| row.connection.id);
+        let owners = run!(self.0.db, "connection.take_over", |conn| store::take_over(conn, &rows))?;
+        for (waba, portfolio) in &owners {
+            run!(self.0.db, "quota.join", |conn| quota::join(conn, waba, portfolio))?;
+        }
+        self.learn(rows.into_iter().map(|row| row.connection).collect());
         Ok(())
     }
 
@@ -196,11 +218,20 @@ impl Projection {
         Ok(now)
     }
 
-    fn row(&self, snapshot: ConnectionSnapshot) -> Result<store::Connection, &'static str> {
+    fn row(&self, snapshot: ConnectionSnapshot) -> Result<store::Snapshot, &'static str> {
         let id = ConnectionId::from_slice(&snapshot.connection_id).ok_or("connection_id")?;
         let application = ApplicationId::from_slice(&snapshot.application_id).ok_or("application_id")?;
         let number: PhoneNumberId = snapshot.phone_number_id.parse().map_err(|_| "phone_number_id")?;
-        Ok(store::Connection {
+        // A word that is not known here says nothing of the limit.
+        let limit = tier(&snapshot.messaging_limit).zip(snapshot.messaging_limit_time.as_ref());
+        let limit = match limit {
+            Some((tier, at)) => Some((
+                tier.unique_users(),
+                timestamp::from_proto(at).ok_or("messaging_limit_time")?,
+            )),
+            None => None,
+        };
+        let connection = store::Connection {
             id: id.uuid(),
             application: application.uuid(),
             version: snapshot.version,
@@ -216,7 +247,9 @@ impl Projection {
                 id,
                 &snapshot.display_phone_number,
             ),
-        })
+            portfolio_id: snapshot.portfolio_id,
+        };
+        Ok(store::Snapshot { connection, limit })
     }
 
     fn learn(&self, rows: Vec<store::Connection>) {
@@ -259,6 +292,7 @@ impl Projection {
                 .parse()
                 .map_err(|_| crate::vault::Unreadable::Form)?,
             waba: row.waba_id.clone(),
+            portfolio: Arc::from(row.portfolio()),
             display_number: self
                 .0
                 .vault

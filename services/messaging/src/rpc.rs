@@ -9,6 +9,7 @@ mod delete_file;
 mod dispatch;
 mod download_file;
 mod file_service;
+mod get_conversation_window;
 mod get_file;
 mod get_message;
 mod get_template;
@@ -141,9 +142,9 @@ impl MessagingService for Messaging {
 
     async fn get_conversation_window(
         &self,
-        _: Request<GetConversationWindowRequest>,
+        request: Request<GetConversationWindowRequest>,
     ) -> Reply<GetConversationWindowResponse> {
-        Err(Fault::internal("not built yet").into())
+        get_conversation_window::get_conversation_window(self, request).await
     }
 }
 

@@ -23,10 +23,11 @@ use crate::accept::{Acceptor, Contacts};
 use crate::apply::Applier;
 use crate::config::{Config, Timing};
 use crate::contacts::{self, Bell, Consent, Learner, Registry};
-use crate::dispatch::{self, Credentials, Dispatch, Needs};
+use crate::dispatch::{self, Aftermath, Credentials, Dispatch, Needs};
 use crate::files;
 use crate::forward::{self, Forwarder, Sweeper};
 use crate::ids::MessageIds;
+use crate::limits::{Limits, Waker};
 use crate::projection::{self, Keeper, Projection};
 use crate::receipts::Receipts;
 use crate::rpc;
@@ -34,6 +35,7 @@ use crate::templates;
 use crate::upkeep;
 use crate::vault::Vault;
 use crate::waiters::Waiters;
+use crate::window::Windows;
 
 /// The messaging service.
 #[derive(Debug)]
@@ -98,6 +100,8 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         bell.clone(),
     );
     let forwarder = Forwarder::start(&context, tracking.clone());
+    let windows = Windows::new();
+    let aftermath = Aftermath::start(&context, windows.clone(), projection.clone());
     let keys = context.authenticator(RemoteKeys::new(connection.clone()));
     let templates = templates::start(
         &context,
@@ -127,12 +131,15 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         worker,
         vault: vault.clone(),
         projection: projection.clone(),
+        windows: windows.clone(),
+        aftermath: aftermath.clone(),
         waiters: waiters.clone(),
         forwarder: forwarder.clone(),
         credentials,
         graph,
         media,
         buckets,
+        templates: templates.clone(),
         learner: learner.clone(),
         consent: consent.clone(),
     };
@@ -143,13 +150,14 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         traffic,
     } = dispatch::start(&context, needs);
     let receipts = Receipts::start(&context, vault.clone(), projection.clone(), reader.clone());
-    let acceptor = Acceptor::start(&context, contacts.clone(), hints.clone(), forwarder);
+    let acceptor = Acceptor::start(&context, contacts.clone(), windows.clone(), hints.clone(), forwarder);
 
     let sweeper = Sweeper {
         db: context.db.clone(),
         vault: vault.clone(),
         projection: projection.clone(),
         client: forward::recorder(tracking.clone()),
+        aftermath: aftermath.clone(),
         worker,
         cursor: (Vec::new(), Uuid::nil()),
     };
@@ -169,6 +177,11 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         "contacts.follow",
         OnExit::StopProcess,
         contacts::follow(registry.clone(), worker, timing.refresh, context.stop.clone()),
+    );
+    context.tasks.spawn(
+        "limits",
+        OnExit::StopProcess,
+        Waker::new(context.db.clone(), projection.clone(), worker).run(timing, context.stop.clone()),
     );
 
     let people = rpc::Contacts {
@@ -191,6 +204,10 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         recorder: recorder.clone(),
         receipts,
         traffic,
+        windows,
+        aftermath,
+        templates: templates.clone(),
+        limits: Limits::new(context.db.clone(), projection.clone()),
     };
     let internal = rpc::Internal {
         context: context.clone(),

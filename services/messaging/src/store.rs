@@ -4,12 +4,14 @@
 
 pub(crate) mod accept;
 pub(crate) mod apply;
+pub(crate) mod aside;
 pub(crate) mod connection;
 pub(crate) mod consent;
 pub(crate) mod contact;
 pub(crate) mod contact_event;
 pub(crate) mod contact_page;
 pub(crate) mod file;
+pub(crate) mod gate;
 pub(crate) mod hold;
 pub(crate) mod ingest;
 pub(crate) mod intent;
@@ -18,6 +20,7 @@ pub(crate) mod message;
 pub(crate) mod outbox;
 pub(crate) mod owner;
 pub(crate) mod queue;
+pub(crate) mod quota;
 pub(crate) mod receipt;
 pub(crate) mod record;
 pub(crate) mod resolve;

@@ -13,6 +13,7 @@ mod registry;
 mod seed;
 #[cfg(test)]
 mod tests;
+mod wake;
 mod words;
 
 use std::sync::Arc;
@@ -133,6 +134,14 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Templates {
     let templates = Templates::new(reader, context.tasks.clone());
     let kept = keep::keep(templates.clone(), needs.timing);
     context.tasks.spawn("templates", OnExit::StopProcess, kept);
+    let inner = &templates.0;
+    let woken = wake::wake(
+        context.db.clone(),
+        inner.registry.clone(),
+        inner.reader.projection.clone(),
+        context.stop.clone(),
+    );
+    context.tasks.spawn("templates.wake", OnExit::StopProcess, woken);
     templates
 }
 

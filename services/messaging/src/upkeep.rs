@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
-use crate::store::{DbError, apply, consent, file, outbox, queue, template_sync, upkeep};
+use crate::store::{DbError, apply, consent, file, outbox, queue, quota, template_sync, upkeep};
 
 const PARTITIONS: Duration = Duration::from_hours(1);
 const MEASURES: Duration = Duration::from_secs(15);
@@ -58,9 +58,15 @@ async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
     let mut purged = apply::expire_orphans(conn).await?;
     metrics::counter!("messaging_orphans_expired_total").increment(purged);
     purged += consent::forget_lifted(conn).await?;
+    let mut after = (String::new(), Uuid::nil());
+    while let (Some(last), gone) = quota::purge(conn, (&after.0, after.1), PAGE).await? {
+        purged += gone.unsigned_abs();
+        after = last;
+    }
     loop {
         let gone = upkeep::purge_keys(conn, PAGE).await?
             + upkeep::purge_wamids(conn, PAGE).await?
+            + upkeep::purge_fallbacks(conn, PAGE).await?
             + file::purge_media(conn, PAGE).await?;
         purged += gone;
         if gone == 0 {

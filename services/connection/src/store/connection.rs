@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Position;
+use crate::meta::Portfolio;
 
 /// The unique index that lets one number be held by one connection only.
 pub(crate) const NUMBER_HELD: &str = "connection_number_held";
@@ -28,6 +29,11 @@ pub(crate) struct Connection {
     pub(crate) verified_name: String,
     pub(crate) throughput_per_second: i32,
     pub(crate) quality_rating: String,
+    /// Empty: not known.
+    pub(crate) portfolio_id: String,
+    /// Meta's word. Empty: not known.
+    pub(crate) messaging_limit: String,
+    pub(crate) messaging_limit_at: Option<OffsetDateTime>,
     pub(crate) token_expires_at: Option<OffsetDateTime>,
     pub(crate) created_at: OffsetDateTime,
     pub(crate) updated_at: OffsetDateTime,
@@ -54,6 +60,7 @@ pub(crate) struct Number {
     pub(crate) state: i16,
     pub(crate) throughput_per_second: i32,
     pub(crate) quality_rating: String,
+    pub(crate) portfolio: Portfolio,
 }
 
 /// What a call to Meta in a connection's name needs.
@@ -120,24 +127,34 @@ pub(crate) async fn connect(
     let states: Vec<i16> = numbers.iter().map(|number| number.state).collect();
     let throughputs: Vec<i32> = numbers.iter().map(|number| number.throughput_per_second).collect();
     let qualities: Vec<String> = numbers.iter().map(|number| number.quality_rating.clone()).collect();
+    let portfolios: Vec<String> = numbers.iter().map(|number| number.portfolio.id.clone()).collect();
+    let limits: Vec<String> = numbers
+        .iter()
+        .map(|number| number.portfolio.messaging_limit.clone())
+        .collect();
     sqlx::query!(
         r#"WITH new AS (
             SELECT * FROM unnest($4::uuid[], $5::text[], $6::bytea[], $7::text[], $8::text[], $9::text[],
-                    $10::smallint[], $11::integer[], $12::text[])
-                AS new (id, phone_number_id, display, verified_name, name, default_name, state, throughput, quality)
+                    $10::smallint[], $11::integer[], $12::text[], $13::text[], $14::text[])
+                AS new (id, phone_number_id, display, verified_name, name, default_name, state, throughput, quality, portfolio, messaging_limit)
         ), renewed AS (
             UPDATE connection.connection AS connection
             SET grant_id = $3, version = version + 1, token_version = token_version + 1, state = new.state,
                 name = coalesce(new.name, connection.name), waba_id = $2, display_number_sealed = new.display,
                 verified_name = new.verified_name, throughput_per_second = new.throughput,
-                quality_rating = new.quality, updated_at = connection.now_()
+                quality_rating = new.quality, portfolio_id = coalesce(nullif(new.portfolio, ''), connection.portfolio_id),
+                messaging_limit = coalesce(nullif(new.messaging_limit, ''), connection.messaging_limit),
+                messaging_limit_at = CASE WHEN new.messaging_limit = '' THEN connection.messaging_limit_at ELSE connection.now_() END,
+                examine_at = connection.now_() + interval '1 day', updated_at = connection.now_()
             FROM new WHERE connection.id = new.id
             RETURNING connection.id
         )
         INSERT INTO connection.connection (id, application_id, grant_id, version, token_version, state, name, waba_id,
-            phone_number_id, display_number_sealed, verified_name, throughput_per_second, quality_rating)
+            phone_number_id, display_number_sealed, verified_name, throughput_per_second, quality_rating,
+            portfolio_id, messaging_limit, messaging_limit_at, examine_at)
         SELECT id, $1, $3, 1, 1, state, coalesce(name, default_name), $2,
-            phone_number_id, display, verified_name, throughput, quality
+            phone_number_id, display, verified_name, throughput, quality,
+            portfolio, messaging_limit, CASE WHEN messaging_limit <> '' THEN connection.now_() END, connection.now_() + interval '1 day'
         FROM new WHERE id NOT IN (SELECT id FROM renewed) ORDER BY phone_number_id"#,
         application.uuid(),
         waba_id,
@@ -150,7 +167,9 @@ pub(crate) async fn connect(
         &defaults,
         &states,
         &throughputs,
-        &qualities
+        &qualities,
+        &portfolios,
+        &limits
     )
     .execute(db)
     .await?;
@@ -163,7 +182,7 @@ pub(crate) async fn get(db: &PgPool, application: ApplicationId, id: ConnectionI
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
         FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.application_id = $1 AND c.id = $2"#,
         application.uuid(),
@@ -184,7 +203,7 @@ pub(crate) async fn list(
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
         FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.application_id = $1 AND ($2::timestamptz IS NULL OR (c.created_at, c.id) > ($2, $3))
         ORDER BY c.created_at, c.id LIMIT $4"#,
@@ -203,7 +222,7 @@ pub(crate) async fn with_ids(db: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Res
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
         FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.id = ANY ($1)"#,
         ids
@@ -218,7 +237,7 @@ pub(crate) async fn list_all(db: &PgPool, after: Uuid, limit: i64) -> sqlx::Resu
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
         FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.id > $1 ORDER BY c.id LIMIT $2"#,
         after,

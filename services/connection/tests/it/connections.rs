@@ -1,5 +1,7 @@
 //! Connections are made, read and listed.
 
+use std::time::Duration;
+
 use outeract_graph::signature;
 use outeract_proto::connection::internal::v1::GetTokenForSendRequest;
 use outeract_proto::connection::v1::{
@@ -8,7 +10,9 @@ use outeract_proto::connection::v1::{
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_seal::Secret;
 use outeract_simulator::Config;
-use outeract_simulator::control::NewWorld;
+use outeract_simulator::control::{ChangeNumber, NewWorld, Tier};
+use outeract_simulator::{Effect, Match};
+use outeract_testkit::eventually;
 use tonic::Code;
 
 use crate::suite::{Suite, assert_refused, create, paths, uuid};
@@ -314,4 +318,91 @@ async fn anothers_connection_is_as_absent_as_none() {
     assert_eq!(foreign.details(), absent.details());
     let malformed = assert_refused(get("app_1").await, Code::InvalidArgument, ErrorReason::InvalidField);
     assert_eq!(paths(&malformed), ["id"]);
+}
+
+#[tokio::test]
+async fn what_meta_says_of_the_portfolio_is_told_to_siblings_and_read_again_every_day() {
+    let suite = Suite::start().await;
+    let world = suite
+        .world(NewWorld {
+            numbers_per_waba: 2,
+            tier: Tier::Users2K,
+            ..NewWorld::default()
+        })
+        .await;
+    let tenant = suite.tenant("Acme").await;
+    suite.connect(&tenant, &world.wabas[0].token).await;
+    let first = suite.messaging.told();
+    assert_eq!(first.len(), 2);
+    for snapshot in &first {
+        assert_eq!(
+            (snapshot.portfolio_id.as_str(), snapshot.messaging_limit.as_str()),
+            (world.portfolio_id.as_str(), "TIER_2K")
+        );
+        assert!(snapshot.messaging_limit_time.is_some());
+    }
+
+    suite.sim.set_tier(&world.portfolio_id, Tier::Users10K).await.unwrap();
+    let faster = ChangeNumber {
+        throughput: Some(1_000),
+        ..ChangeNumber::default()
+    };
+    let number = &world.wabas[0].numbers[1].phone_number_id;
+    suite.sim.change_number(number, &faster).await.unwrap();
+    suite
+        .sql("UPDATE connection.connection SET examine_at = connection.now_() - interval '1 second'")
+        .await;
+    // A process that starts asks about what is due at once; one that runs does so every minute.
+    let other = suite.another_process().await;
+    eventually(Duration::from_secs(30), async || {
+        let newest = suite.messaging.told().split_off(2);
+        newest.len() >= 2
+            && newest.iter().all(|snapshot| {
+                let throughput = if snapshot.phone_number_id == *number { 1_000 } else { 80 };
+                (
+                    snapshot.version,
+                    snapshot.messaging_limit.as_str(),
+                    snapshot.throughput_per_second,
+                ) == (2, "TIER_10K", throughput)
+            })
+    })
+    .await;
+    let due: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM connection.connection WHERE examine_at BETWEEN connection.now_() + interval '21 hours' AND connection.now_() + interval '27 hours'",
+    )
+    .fetch_one(suite.db.admin())
+    .await
+    .unwrap();
+    assert_eq!(due, 2, "the next day");
+    let stop = other.stopper();
+    stop();
+    stop();
+}
+
+#[tokio::test]
+async fn an_account_of_which_meta_says_nothing_more_is_connected_all_the_same() {
+    let suite = Suite::start().await;
+    let world = suite.world(NewWorld::default()).await;
+    for endpoint in ["waba", "phone_number"] {
+        let refuses = Match {
+            endpoint: Some(endpoint.to_owned()),
+            ..Match::default()
+        };
+        let fault = Effect::Error {
+            code: 100,
+            http_status: None,
+            details: None,
+            subcode: None,
+            is_transient: None,
+        };
+        suite.sim.fault(refuses, fault).await.unwrap();
+    }
+    let tenant = suite.tenant("Acme").await;
+    assert_eq!(suite.connect(&tenant, &world.wabas[0].token).await.len(), 1);
+    let told = suite.messaging.told();
+    assert_eq!(
+        (told[0].portfolio_id.as_str(), told[0].messaging_limit.as_str()),
+        ("", "")
+    );
+    assert!(told[0].messaging_limit_time.is_none());
 }

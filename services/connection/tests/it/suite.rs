@@ -102,6 +102,12 @@ impl Suite {
         }
     }
 
+    /// Another process on the same database.
+    pub(crate) async fn another_process(&self) -> Process {
+        let env = env(&self.db, &self.meta, &self.messaging, &self.webhook);
+        Process::start::<Connection>(&env).await.unwrap()
+    }
+
     /// A portfolio at Meta.
     pub(crate) async fn world(&self, new: NewWorld) -> WorldCreated {
         self.sim.create_world(&new).await.unwrap()

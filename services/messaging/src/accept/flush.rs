@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outeract_batch::{Flush, FlushError};
 use outeract_domain::Recipient;
@@ -11,19 +11,29 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{Accepted, Contacts, Order};
-use crate::dispatch::{Fresh, Hints};
+use crate::dispatch::{Fresh, Hints, TemplateName};
 use crate::events::{self, Subject};
 use crate::forward::Forwarder;
 use crate::ids;
 use crate::store::accept::{self as store, Asked, NewMessage, Resolved, Stored};
 use crate::store::{DbError, run};
+use crate::window::{Refusal, Windows};
 
 /// Stores orders.
 pub(super) struct Store {
     pub(super) db: PgPool,
     pub(super) contacts: Contacts,
+    pub(super) windows: Windows,
     pub(super) hints: Hints,
     pub(super) forwarder: Forwarder,
+}
+
+/// What is known of orders before they are stored.
+#[derive(Default)]
+struct Resolution {
+    contacts: Vec<Option<Uuid>>,
+    taken: HashMap<usize, First>,
+    refused: HashMap<usize, Refusal>,
 }
 
 /// How often a flush whose commit is unknown is run again. Its keys make that harmless.
@@ -57,12 +67,17 @@ impl Flush for Store {
 
 impl Store {
     async fn store(&self, orders: &[Order]) -> Result<Vec<Accepted>, DbError> {
-        let (contacts, mut taken) = self.resolve(orders).await?;
+        let Resolution {
+            contacts,
+            mut taken,
+            refused,
+        } = self.resolve(orders).await?;
+        let stands = |index: &usize| !refused.contains_key(index);
         let messages: Vec<_> = orders
             .iter()
             .zip(&contacts)
             .enumerate()
-            .filter(|(index, _)| !taken.contains_key(index))
+            .filter(|(index, _)| !taken.contains_key(index) && stands(index))
             .filter_map(|(_, (order, contact))| contact.map(|contact| rows(order, contact)))
             .flatten()
             .collect();
@@ -74,11 +89,12 @@ impl Store {
         };
         let lost: Vec<usize> = (0..orders.len())
             .filter(|index| !taken.contains_key(index) && !stored.contains_key(&orders[*index].id.uuid()))
+            .filter(stands)
             .collect();
         if !lost.is_empty() {
             // Somebody else took these keys a moment ago: another caller with the same key, in this flush or elsewhere, or this flush when its commit was lost.
             for found in self.look_up(orders, &lost).await? {
-                if let (Some(index), Some(first)) = (lost.get(found.ordinal as usize - 1), First::of(found)) {
+                if let (Some(index), Some(first)) = (lost.get(found.ordinal as usize - 1), First::of(&found)) {
                     taken.insert(*index, first);
                 }
             }
@@ -87,64 +103,95 @@ impl Store {
         Ok(orders
             .iter()
             .enumerate()
-            .map(|(index, order)| outcome(order, stored.contains_key(&order.id.uuid()), taken.get(&index)))
+            .map(|(index, order)| match refused.get(&index) {
+                Some(refusal) => Accepted::Refused(*refusal),
+                None => outcome(order, stored.contains_key(&order.id.uuid()), taken.get(&index)),
+            })
             .collect())
     }
 
-    /// The recipients' contacts, and which keys are taken already as far as the database was asked.
-    async fn resolve(&self, orders: &[Order]) -> Result<(Vec<Option<Uuid>>, HashMap<usize, First>), DbError> {
-        let mut contacts = Vec::with_capacity(orders.len());
-        for order in orders {
-            contacts.push(self.contacts.known(order.application.uuid(), &order.to).await);
+    /// The recipients' contacts, which keys are taken already, and what would not be sent, as far as the database was asked.
+    async fn resolve(&self, orders: &[Order]) -> Result<Resolution, DbError> {
+        let mut resolution = Resolution::default();
+        let mut unknown = Vec::new();
+        for (index, order) in orders.iter().enumerate() {
+            let contact = self.contacts.known(order.application.uuid(), &order.to).await;
+            resolution.contacts.push(contact);
+            if contact.is_none_or(|contact| !self.passes_unasked(order, contact)) {
+                unknown.push(index);
+            }
         }
-        let mut taken = HashMap::new();
-        let unknown: Vec<usize> = (0..orders.len()).filter(|index| contacts[*index].is_none()).collect();
         if unknown.is_empty() {
-            return Ok((contacts, taken));
+            return Ok(resolution);
         }
         let mut new: HashSet<(Uuid, Recipient)> = HashSet::new();
+        let asked = Instant::now();
         for found in self.look_up(orders, &unknown).await? {
             let Some(&index) = unknown.get(found.ordinal as usize - 1) else {
                 continue;
             };
             let order = &orders[index];
-            let contact = found.contact;
-            contacts[index] = contact;
-            match (First::of(found), contact) {
-                // Nothing is stored for a request that was seen before, not even a contact.
-                (Some(first), _) => {
-                    taken.insert(index, first);
-                }
-                (None, Some(contact)) => {
-                    self.contacts
-                        .remember(order.application.uuid(), order.to.clone(), contact)
-                        .await;
-                }
-                (None, None) => {
-                    new.insert((order.application.uuid(), order.to.clone()));
-                }
+            let key = (order.application.uuid(), order.to.clone());
+            // Nothing is stored for a request that was seen before, or that is refused, not even a contact.
+            if let Some(first) = First::of(&found) {
+                resolution.taken.insert(index, first);
+            } else if let Some(refusal) = self.refusal(order, &found, asked) {
+                resolution.refused.insert(index, refusal);
+            } else if let Some(contact) = found.contact {
+                self.contacts.remember(key.0, key.1, contact).await;
+            } else {
+                new.insert(key);
             }
+            resolution.contacts[index] = found.contact;
         }
         if !new.is_empty() {
             let introduced = self.contacts.introduce(&self.db, new).await?;
             for index in unknown {
                 let order = &orders[index];
-                if contacts[index].is_none() {
-                    contacts[index] = introduced.get(&(order.application.uuid(), order.to.clone())).copied();
+                if resolution.contacts[index].is_none() {
+                    let key = (order.application.uuid(), order.to.clone());
+                    resolution.contacts[index] = introduced.get(&key).copied();
                 }
             }
         }
-        Ok((contacts, taken))
+        Ok(resolution)
+    }
+
+    /// Nothing has to be asked about its recipient.
+    fn passes_unasked(&self, order: &Order, contact: Uuid) -> bool {
+        let terms = order.gate();
+        terms.template.is_none()
+            && (order.terms.send_at.is_some()
+                || self
+                    .windows
+                    .is_open(&Arc::from(order.connection.number.as_str()), contact))
+    }
+
+    /// What would speak against sending it, were it to be sent now. Of a message for later only the gate can tell whether the window is open.
+    fn refusal(&self, order: &Order, found: &Resolved, asked: Instant) -> Option<Refusal> {
+        let number = Arc::from(order.connection.number.as_str());
+        let open = found
+            .contact
+            .is_some_and(|contact| self.windows.learn(&number, contact, found.window_left, asked));
+        order
+            .gate()
+            .refusal(open || order.terms.send_at.is_some(), found.unwanted)
     }
 
     async fn look_up(&self, orders: &[Order], indexes: &[usize]) -> Result<Vec<Resolved>, DbError> {
+        let terms: Vec<_> = indexes.iter().map(|index| orders[*index].gate()).collect();
         let asked: Vec<_> = indexes
             .iter()
             .map(|index| &orders[*index])
-            .map(|order| Asked {
+            .zip(&terms)
+            .map(|(order, terms)| Asked {
                 application: order.application.uuid(),
+                connection: order.connection.id.uuid(),
+                number: order.connection.number.as_str(),
+                waba: &order.connection.waba,
                 key_hash: &order.key_hash,
                 to: &order.to,
+                template: terms.template.as_ref().map(TemplateName::parts),
             })
             .collect();
         run!(self.db, "accept.resolve", |conn| store::resolve(conn, &asked))
@@ -199,11 +246,11 @@ struct First {
 }
 
 impl First {
-    fn of(found: Resolved) -> Option<Self> {
+    fn of(found: &Resolved) -> Option<Self> {
         Some(Self {
             message: found.message?,
             parts: found.parts.and_then(|parts| usize::try_from(parts).ok())?,
-            fingerprint: found.fingerprint?,
+            fingerprint: found.fingerprint.clone()?,
         })
     }
 }

@@ -11,6 +11,16 @@ use uuid::Uuid;
 
 use super::{Applier, Routed, reason, refused};
 use crate::contacts::{Move, Sighting, Wish, Wished, is_id, is_wa_id};
+use crate::limits::Limits;
+use crate::templates::HearError;
+
+/// Fields that tell of templates.
+const TEMPLATE_FIELDS: [&str; 4] = [
+    "message_template_components_update",
+    "message_template_quality_update",
+    "message_template_status_update",
+    "template_category_update",
+];
 
 /// What came of an item.
 type Applied = Result<(), &'static str>;
@@ -31,6 +41,8 @@ impl Applier {
             let applied = match field {
                 "user_preferences" => self.preferences(&items).await?,
                 "user_id_update" | "system" => self.moves(&items).await?,
+                field if Limits::concerns(field) => self.limits(&items).await?,
+                field if TEMPLATE_FIELDS.contains(&field) => self.templates(&items).await?,
                 // Nothing acts on these.
                 _ => vec![Err(reason::FIELD_UNSUPPORTED); items.len()],
             };
@@ -102,6 +114,39 @@ impl Applier {
             applied.push(whole(moves.len() - before == count));
         }
         self.registry.move_ids(&moves).await?;
+        Ok(applied)
+    }
+
+    /// What Meta says of templates. An account has several connections; its templates hear of it once for each, which changes nothing.
+    async fn templates(&self, items: &[&Routed<AccountItem>]) -> Result<Vec<Applied>, Fault> {
+        let mut applied = Vec::with_capacity(items.len());
+        for routed in items {
+            let (waba, item) = (&routed.connection.waba, &routed.item);
+            applied.push(
+                match self.templates.on_webhook(waba, &item.field, &item.value_json).await {
+                    Ok(()) => Ok(()),
+                    Err(HearError::Unreadable) => Err(reason::MALFORMED),
+                    Err(HearError::Database(cause)) => return Err(cause.into()),
+                },
+            );
+        }
+        Ok(applied)
+    }
+
+    /// What Meta says of portfolios' limits.
+    async fn limits(&self, items: &[&Routed<AccountItem>]) -> Result<Vec<Applied>, Fault> {
+        let mut applied = Vec::with_capacity(items.len());
+        let mut news = Vec::new();
+        for routed in items {
+            let item = &routed.item;
+            let at = self.received(item);
+            let read = self
+                .limits
+                .read(&routed.connection.waba, &item.field, &item.value_json, at);
+            applied.push(whole(read.is_ok()));
+            news.extend(read.ok().into_iter().flatten());
+        }
+        self.limits.take_over(news).await?;
         Ok(applied)
     }
 

@@ -1,6 +1,8 @@
 //! Messages from users: who the user is, until when they can be answered freely, and whether they say that they want no marketing.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
 
 use outeract_domain::Wamid;
 use outeract_events::timestamp;
@@ -98,7 +100,11 @@ impl Applier {
                 wamid_sealed,
             })
             .collect();
-        run!(self.db, "window.open", |conn| store::open_windows(conn, &openings))?;
+        let asked = Instant::now();
+        for opened in run!(self.db, "window.open", |conn| store::open_windows(conn, &openings))? {
+            self.windows
+                .learn(&Arc::from(opened.number), opened.contact, opened.window_left, asked);
+        }
         // A contact that was merged in this very moment: its window must not stay behind.
         let opened: Vec<Uuid> = openings.iter().map(|opening| opening.contact).collect();
         Ok(self.registry.carry_what_was_merged(&opened).await?)

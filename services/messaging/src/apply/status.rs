@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{Applier, Routed, reason, refused};
 use crate::contacts::{Sighting, Wish, Wished, is_id, is_wa_id};
-use crate::dispatch::{Finding, MARKETING_STOPPED, Note};
+use crate::dispatch::{Finding, MARKETING_STOPPED, Note, Refused};
 use crate::events::Subject;
 use crate::store::apply::{self as store, Orphan};
 use crate::store::message::{self, Mapped, Suspect};
@@ -57,7 +57,8 @@ impl Applier {
         let questions = self.by_callback(questions, results).await?;
         self.keep(questions, results).await?;
         self.learn(statuses);
-        self.heed_refusals(statuses, results).await
+        self.heed_refusals(statuses, results).await?;
+        self.conclude(statuses, results).await
     }
 
     /// What statuses show of recipients, beside the path of evidence.
@@ -104,6 +105,23 @@ impl Applier {
             .collect();
         self.consent.heed(&wishes).await?;
         Ok(())
+    }
+
+    /// Draws the conclusions of messages that Meta did not deliver.
+    async fn conclude(&self, statuses: &[Routed<StatusItem>], results: &[ItemResult]) -> Result<(), Fault> {
+        let refused: Vec<_> = statuses
+            .iter()
+            .filter_map(|routed| {
+                // Only what belongs to a message names one.
+                let message = Uuid::from_slice(&results[routed.index].message_id).ok()?;
+                Refused::by_status(message, &routed.item)
+            })
+            .collect();
+        if refused.is_empty() || self.aftermath.conclude(refused).await {
+            Ok(())
+        } else {
+            Err(Fault::unavailable("what follows from a refusal could not be noted"))
+        }
     }
 
     /// Answers what carries callback data of ours, which proves an acceptance that is not known yet; gives back the rest.

@@ -9,6 +9,7 @@ use outeract_proto::messaging::v1::SendError;
 
 use super::call::{AWAY, Flight, Line, Mood};
 use super::cargo::Cargo;
+use super::gate::{Refused, WINDOW_CLOSED, When};
 use super::record::{Finding, Note, Noted};
 use super::scheduler::Outcome;
 use crate::problem::{self, META_UNREACHABLE, OUTCOME_UNKNOWN};
@@ -44,6 +45,17 @@ impl Line {
     /// Meta said no: its table says what follows.
     pub(super) async fn rejected(&self, flight: Flight<'_>, error: &GraphError) -> (Outcome<Cargo>, Mood) {
         let verdict = classify(error);
+        if Refused::teaches(error.code) {
+            self.conclude(&flight, error.code, false).await;
+            if error.code == WINDOW_CLOSED && flight.letter.fallback.is_some() && !flight.pass.fallback {
+                return self.fall_back(&flight, error, &verdict).await;
+            }
+        }
+        if let Some(template) = flight.pass.content(flight.letter).template() {
+            let waba = &flight.connection.waba;
+            self.templates
+                .on_refusal(error.code, waba, template.name(), template.language());
+        }
         if verdict.class == Class::Authorisation {
             return self.unauthorised(flight, error, &verdict).await;
         }
@@ -64,8 +76,11 @@ impl Line {
         let tries = u16::try_from(tries.max(1)).unwrap_or(u16::MAX);
         let Some(wait) = verdict.wait(error, tries) else {
             let row = missed(&flight, verdict.reason, Some(error));
-            let error = problem::of_verdict(&verdict, error.code, false);
-            let noted = self.note(&flight, Finding::Failed { row, error }).await;
+            let told = problem::of_verdict(&verdict, error.code, false);
+            let noted = self.note(&flight, Finding::Failed { row, error: told }).await;
+            if noted == Noted::Ended && flight.may_hold_a_place() {
+                self.conclude(&flight, error.code, true).await;
+            }
             let refused = verdict.reaction == Reaction::Fail;
             let mood = if refused { Mood::Well } else { Mood::Neutral };
             return (self.after(&flight, noted, Duration::ZERO), mood);
@@ -88,6 +103,17 @@ impl Line {
             tracing::warn!(connection.id = %flight.connection.id, reason = verdict.reason, "Meta limits what this connection may send: its campaigns pause");
         }
         (outcome, mood)
+    }
+
+    /// Meta knows better than we did that the window is closed: the message goes again at once, and the gate has its fallback go in its place.
+    async fn fall_back(&self, flight: &Flight<'_>, error: &GraphError, verdict: &Verdict) -> (Outcome<Cargo>, Mood) {
+        let row = missed(flight, verdict.reason, Some(error));
+        let told = problem::of_verdict(verdict, error.code, true);
+        let next = Next {
+            wait: Duration::ZERO,
+            refund: true,
+        };
+        (self.retry(flight, row, told, next).await, Mood::Well)
     }
 
     /// Meta refused the token. With a younger one the message goes again at once; else the number waits.
@@ -146,6 +172,17 @@ impl Line {
         self.after(flight, noted, next.wait)
     }
 
+    /// Draws the conclusions of a refusal; `release`: the message never was and never will be delivered. What fails is learned from the next refusal, or forgotten after 24 hours.
+    async fn conclude(&self, flight: &Flight<'_>, code: i32, release: bool) {
+        let refused = Refused {
+            message: flight.admission.message,
+            code,
+            when: When::Ago(flight.asked.elapsed()),
+            release,
+        };
+        self.aftermath.conclude([refused]).await;
+    }
+
     pub(super) async fn note(&self, flight: &Flight<'_>, finding: Finding) -> Noted {
         let note = Note {
             subject: flight.subject,
@@ -174,6 +211,11 @@ impl Flight<'_> {
     /// Attempts of this message that did not count: each time it had to wait for something.
     fn waits(&self) -> i32 {
         self.begun.attempt - self.begun.tries
+    }
+
+    /// It holds a place in the portfolio's quota, perhaps since an earlier attempt.
+    fn may_hold_a_place(&self) -> bool {
+        self.pass.counted || self.begun.attempt > 1
     }
 }
 

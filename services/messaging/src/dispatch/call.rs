@@ -15,6 +15,7 @@ use super::MARKETING_STOPPED;
 use super::breaker::{Breaker, Sign};
 use super::cargo::{Cargo, Parcel};
 use super::credentials::{Credential, Credentials};
+use super::gate::{Aftermath, Aside, Gate, Pass};
 use super::intent::{Begin, Begun, Intent, Load};
 use super::media::{Attached, Unsendable};
 use super::record::{Finding, Note, Recorder};
@@ -25,6 +26,7 @@ use crate::events::Subject;
 use crate::files::Media;
 use crate::projection::{Connection, Projection};
 use crate::store::withdraw::Withdrawal;
+use crate::templates::Templates;
 use crate::vault::{Letter, Vault};
 
 /// Everything a call needs.
@@ -38,8 +40,12 @@ pub(crate) struct Line {
     pub media: Media,
     pub intents: Batcher<Begin>,
     pub loads: Batcher<Load>,
+    pub gate: Gate,
+    pub asides: Batcher<Aside>,
+    pub aftermath: Aftermath,
     pub recorder: Recorder,
     pub breaker: Breaker,
+    pub templates: Templates,
     pub learner: Learner,
     pub consent: Consent,
     pub timing: Timing,
@@ -77,9 +83,12 @@ pub(super) struct Flight<'a> {
     pub(super) subject: Subject,
     pub(super) connection: &'a Connection,
     pub(super) credential: &'a Credential,
-    letter: &'a Letter,
+    pub(super) letter: &'a Letter,
     pub(super) attached: Attached,
     pub(super) begun: Begun,
+    pub(super) pass: Pass,
+    /// When its intent was asked for: its call was made after that.
+    pub(super) asked: Instant,
 }
 
 /// While something of ours is away, a message is tried again this often.
@@ -114,7 +123,7 @@ impl Line {
         let cargo = &admission.cargo;
         let parcel = match &cargo.parcel {
             Some(parcel) => Arc::clone(parcel),
-            None => match self.load(admission.message).await {
+            None => match self.load(admission).await {
                 Ok(Some(parcel)) => parcel,
                 Ok(None) => return (Outcome::Ended, Mood::Neutral),
                 Err(()) => return later(cargo, AWAY),
@@ -138,14 +147,18 @@ impl Line {
                 return (later(cargo, AWAY).0, wait);
             }
         };
-        let attached = match self.attach(&parcel, &connection, &credential).await {
-            Ok(attached) => attached,
-            Err(wait) => return later(cargo, wait),
-        };
         let subject = Subject {
             application: parcel.application,
             connection: connection.id,
             message: EventId::from_uuid(admission.message),
+        };
+        let pass = match self.admit(admission, subject, &connection, &parcel.letter).await {
+            Ok(pass) => pass,
+            Err(outcome) => return (outcome, Mood::Free),
+        };
+        let attached = match self.attach(&parcel, pass, &connection, &credential).await {
+            Ok(attached) => attached,
+            Err(wait) => return later(cargo, wait),
         };
         let asked = Instant::now();
         let begun = match self.begin(admission).await {
@@ -164,9 +177,11 @@ impl Line {
             letter: &parcel.letter,
             attached,
             begun,
+            pass,
+            asked,
         };
         match &flight.attached {
-            Ok(_) => self.fly(flight, asked, parcel.traceparent.as_deref()).await,
+            Ok(_) => self.fly(flight, parcel.traceparent.as_deref()).await,
             Err(Unsendable::Gone) => self.file_gone(flight).await,
             Err(Unsendable::Refused(error)) => {
                 let error = error.clone();
@@ -192,12 +207,15 @@ impl Line {
         }
     }
 
-    async fn load(&self, message: Uuid) -> Result<Option<Arc<Parcel>>, ()> {
+    async fn load(&self, admission: &Admission<Cargo>) -> Result<Option<Arc<Parcel>>, ()> {
+        let (message, asked) = (admission.message, Instant::now());
         let row = match self.loads.submit(message).await {
             Ok(Some(row)) => row,
             Ok(None) => return Ok(None),
             Err(_) => return Err(()),
         };
+        self.gate
+            .learn(&admission.number, admission.lane.contact, row.window_left, asked);
         match self.vault.open_letter(row.application, message, &row.sealed) {
             Ok(letter) => Ok(Some(Arc::new(Parcel {
                 application: ApplicationId::from_uuid(row.application),
@@ -239,7 +257,7 @@ impl Line {
     }
 
     /// Calls Meta, once, and records what came of it.
-    async fn fly(&self, flight: Flight<'_>, asked: Instant, traceparent: Option<&str>) -> (Outcome<Cargo>, Mood) {
+    async fn fly(&self, flight: Flight<'_>, traceparent: Option<&str>) -> (Outcome<Cargo>, Mood) {
         if flight.letter.sandbox {
             return self.simulate(flight).await;
         }
@@ -253,7 +271,7 @@ impl Line {
             return self.never_sent(flight).await;
         };
         let start = Instant::now();
-        let answer = if asked.elapsed() < self.timing.call_budget {
+        let answer = if flight.asked.elapsed() < self.timing.call_budget {
             let span = trace::span_child_of("messaging.call", traceparent);
             let call = self
                 .graph
@@ -301,9 +319,8 @@ impl Line {
 impl Flight<'_> {
     /// The request's body, with Meta's own ids of the files.
     fn body(&self, callback: &str) -> Option<Vec<u8>> {
-        let Letter {
-            to, content, reply_to, ..
-        } = self.letter;
+        let Letter { to, reply_to, .. } = self.letter;
+        let content = self.content();
         let write = |content: &Content| {
             let message = wire::Message::new(to, content, reply_to.as_ref(), callback);
             message.ok().map(|message| message.to_json())
@@ -313,6 +330,11 @@ impl Flight<'_> {
             Ok(ids) => write(&content.with_media(ids).ok()?),
             Err(_) => None,
         }
+    }
+
+    /// What goes: the message's own content or, outside the window, the template in its place.
+    fn content(&self) -> &Content {
+        self.pass.content(self.letter)
     }
 }
 
@@ -335,7 +357,7 @@ fn sign(answer: &Answer) -> Sign {
 }
 
 /// The message stays as it is and is looked at again later.
-fn later(cargo: &Cargo, wait: Duration) -> (Outcome<Cargo>, Mood) {
+pub(super) fn later(cargo: &Cargo, wait: Duration) -> (Outcome<Cargo>, Mood) {
     (
         Outcome::Again {
             ready: Instant::now() + wait,

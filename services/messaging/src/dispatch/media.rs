@@ -12,6 +12,7 @@ use super::answer::{Next, missed};
 use super::call::{Flight, Line, Mood};
 use super::cargo::{Cargo, Parcel};
 use super::credentials::Credential;
+use super::gate::Pass;
 use super::record::Finding;
 use super::scheduler::Outcome;
 use crate::files::MediaProblem;
@@ -31,12 +32,12 @@ pub(super) enum Unsendable {
     Refused(GraphError),
 }
 
-/// The files that go to Meta with a letter.
-fn file_ids(letter: &Letter) -> Vec<FileId> {
+/// The files that go to Meta with a letter: those of its own content, or of the template in its place.
+fn file_ids(letter: &Letter, pass: Pass) -> Vec<FileId> {
     if letter.sandbox {
         Vec::new()
     } else {
-        letter.content.file_ids()
+        pass.content(letter).file_ids()
     }
 }
 
@@ -47,10 +48,11 @@ impl Line {
     pub(super) async fn attach(
         &self,
         parcel: &Parcel,
+        pass: Pass,
         connection: &Arc<Connection>,
         credential: &Arc<Credential>,
     ) -> Result<Attached, Duration> {
-        let files = file_ids(&parcel.letter);
+        let files = file_ids(&parcel.letter, pass);
         if files.is_empty() {
             return Ok(Ok(HashMap::new()));
         }

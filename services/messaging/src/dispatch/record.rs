@@ -16,6 +16,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::PACE;
+use super::gate::Aftermath;
 use crate::events::{self, Subject};
 use crate::forward::{Forwarder, Told, adopted_events};
 use crate::seldom::Seldom;
@@ -82,6 +83,7 @@ pub(crate) struct Record {
     pub vault: Vault,
     pub waiters: Waiters,
     pub forwarder: Forwarder,
+    pub aftermath: Aftermath,
 }
 
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
@@ -234,7 +236,9 @@ impl Record {
         let asked: Vec<_> = hashes.iter().map(<[u8; 16]>::as_slice).collect();
         if !asked.is_empty() {
             let orphans = run!(self.db, "orphan.adopted", |conn| apply::adopted(conn, &asked))?;
-            written.told.extend(adopted_events(&self.vault, &orphans));
+            written
+                .told
+                .extend(adopted_events(&self.vault, &self.aftermath, &orphans));
         }
         Ok(())
     }

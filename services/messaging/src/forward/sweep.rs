@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Told, forget_all, record};
 use crate::config::Timing;
+use crate::dispatch::{Aftermath, Refused};
 use crate::events::{self, Subject};
 use crate::problem;
 use crate::projection::Projection;
@@ -26,6 +27,7 @@ pub(crate) struct Sweeper {
     pub vault: Vault,
     pub projection: Projection,
     pub client: TrackingInternalServiceClient<Channel>,
+    pub aftermath: Aftermath,
     pub worker: Uuid,
     /// How far the kept statuses were looked through.
     pub cursor: (Vec<u8>, Uuid),
@@ -116,7 +118,8 @@ impl Sweeper {
                 (&self.cursor.0, self.cursor.1),
                 PAGE
             ))?;
-            self.send(adopted_events(&self.vault, &adopted)).await?;
+            self.send(adopted_events(&self.vault, &self.aftermath, &adopted))
+                .await?;
             let ended = last.is_none();
             self.cursor = last.unwrap_or_default();
             if ended {
@@ -192,13 +195,18 @@ impl Sweeper {
     }
 }
 
-/// The events of kept statuses whose message is known.
-pub(crate) fn adopted_events(vault: &Vault, adopted: &[apply::Adopted]) -> Vec<Told> {
+/// The events of kept statuses whose message is known. What those of a failure teach is left to `aftermath`.
+pub(crate) fn adopted_events(vault: &Vault, aftermath: &Aftermath, adopted: &[apply::Adopted]) -> Vec<Told> {
     adopted
         .iter()
         .filter_map(
             |orphan| match vault.open_status(orphan.application, &orphan.hash, &orphan.sealed) {
-                Ok(status) => events::adopted(orphan, &status),
+                Ok(status) => {
+                    if let Some(refused) = Refused::by_status(orphan.message, &status) {
+                        aftermath.begin(refused);
+                    }
+                    events::adopted(orphan, &status)
+                }
                 Err(cause) => {
                     tracing::error!(%cause, "A kept status cannot be read");
                     None

@@ -104,6 +104,7 @@ fn answer(
         }
         Accepted::Reused => Err(reused()),
         Accepted::Contended => Err(contended()),
+        Accepted::Refused(refusal) => Err(refusal.into()),
     }
 }
 

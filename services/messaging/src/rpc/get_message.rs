@@ -59,7 +59,7 @@ pub(super) async fn message(service: &Messaging, application: ApplicationId, id:
         expire_time: row.expires_at.map(timestamp::to_proto),
         sandbox: false,
         reply_to_external_message_id: String::new(),
-        fell_back: false,
+        fell_back: row.fell_back,
     })
 }
 

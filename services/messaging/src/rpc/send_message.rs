@@ -70,6 +70,7 @@ pub(super) async fn send(
         }
         Accepted::Reused => Err(reused()),
         Accepted::Contended => Err(contended()),
+        Accepted::Refused(refusal) => Err(refusal.into()),
     }
 }
 

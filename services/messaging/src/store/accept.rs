@@ -124,28 +124,59 @@ pub(crate) struct Resolved {
     pub message: Option<Uuid>,
     pub parts: Option<i16>,
     pub fingerprint: Option<Vec<u8>>,
+    /// Seconds until the recipient's window closes; none: there is none, or Meta closed it.
+    pub window_left: Option<f64>,
+    /// The template is marketing, as far as is known, and the recipient wants none from the connection.
+    pub unwanted: bool,
 }
 
 /// A request before it is stored.
 #[derive(Debug)]
 pub(crate) struct Asked<'a> {
     pub application: Uuid,
+    pub connection: Uuid,
+    pub number: &'a str,
+    pub waba: &'a str,
     pub key_hash: &'a [u8],
     pub to: &'a Recipient,
+    /// Name and language of the template that it is, or that goes in its place.
+    pub template: Option<(&'a str, &'a str)>,
 }
 
-/// For each request: the recipient's contact, in whatever form its number is known, and whether its idempotency key is taken.
+/// For each request: the recipient's contact, in whatever form its number is known, its window and its wish, and whether the idempotency key is taken.
 pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> sqlx::Result<Vec<Resolved>> {
     let applications: Vec<_> = requests.iter().map(|asked| asked.application).collect();
     let hashes: Vec<_> = requests.iter().map(|asked| asked.key_hash).collect();
     let kinds: Vec<_> = requests.iter().map(|asked| contact::kind(asked.to)).collect();
     let values: Vec<_> = requests.iter().map(|asked| asked.to.as_str()).collect();
     let others: Vec<_> = requests.iter().map(|asked| asked.to.other_form()).collect();
+    let connections: Vec<_> = requests.iter().map(|asked| asked.connection).collect();
+    let numbers: Vec<_> = requests.iter().map(|asked| asked.number).collect();
+    let wabas: Vec<_> = requests.iter().map(|asked| asked.waba).collect();
+    let names: Vec<_> = requests
+        .iter()
+        .map(|asked| asked.template.map(|(name, _)| name))
+        .collect();
+    let languages: Vec<_> = requests
+        .iter()
+        .map(|asked| asked.template.map(|(_, language)| language))
+        .collect();
     sqlx::query_as!(
         Resolved,
         r#"
-        SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.parts AS "parts?", taken.fingerprint AS "fingerprint?"
-        FROM unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[]) WITH ORDINALITY AS asked (application, key_hash, kind, value, other, ordinal)
+        SELECT asked.ordinal AS "ordinal!", known.contact_id AS "contact?", taken.message_id AS "message?", taken.parts AS "parts?", taken.fingerprint AS "fingerprint?",
+               messaging.window_left(w.last_inbound_at, w.expires_at, w.closed_at, clock.now) AS "window_left?",
+               asked.template IS NOT NULL AND EXISTS (
+                   SELECT FROM messaging.suppression s
+                   WHERE s.application_id = asked.application AND s.contact_id = known.contact_id
+                     AND s.connection_id IN (asked.connection, '00000000-0000-0000-0000-000000000000')
+               ) AND NOT EXISTS (
+                   SELECT FROM messaging.template t
+                   WHERE t.waba_id = asked.waba AND t.name = asked.template AND t.language = asked.language AND t.category IN (2, 3)
+               ) AS "unwanted!"
+        FROM (SELECT messaging.now_() AS now OFFSET 0) clock
+        CROSS JOIN unnest($1::uuid[], $2::bytea[], $3::smallint[], $4::text[], $5::text[], $6::uuid[], $7::text[], $8::text[], $9::text[], $10::text[]) WITH ORDINALITY
+            AS asked (application, key_hash, kind, value, other, connection, number, waba, template, language, ordinal)
         LEFT JOIN LATERAL (
             SELECT coalesce((SELECT c.merged_into FROM messaging.contact c WHERE c.id = i.contact_id LIMIT 1), i.contact_id) AS contact_id
             FROM (VALUES (1, asked.value), (2, asked.other)) AS form (rank, value)
@@ -158,6 +189,9 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
         LEFT JOIN LATERAL (
             SELECT i.fingerprint, i.message_id, i.parts FROM messaging.idempotency i WHERE i.application_id = asked.application AND i.key_hash = asked.key_hash LIMIT 1
         ) taken ON true
+        LEFT JOIN LATERAL (
+            SELECT * FROM messaging.service_window w WHERE w.phone_number_id = asked.number AND w.contact_id = known.contact_id LIMIT 1
+        ) w ON true
         ORDER BY asked.ordinal
         "#,
         &applications,
@@ -165,6 +199,11 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
         &kinds,
         values as _,
         others as _,
+        &connections,
+        numbers as _,
+        wabas as _,
+        names as _,
+        languages as _,
     )
     .fetch_all(conn)
     .await

@@ -36,13 +36,23 @@ pub(crate) struct Adopted {
     pub message: Uuid,
 }
 
-/// Opens windows, or extends them: the latest message counts, in whatever order they come, of those of one second the last that came, and none from the future. In the order of number and contact, each pair once.
-pub(crate) async fn open_windows(conn: &mut PgConnection, openings: &[Opening<'_>]) -> sqlx::Result<()> {
+/// A window that a message opened or extended.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub number: String,
+    pub contact: Uuid,
+    /// Seconds until it closes; none: Meta closed it since.
+    pub window_left: Option<f64>,
+}
+
+/// Opens windows, or extends them: the latest message counts, in whatever order they come, of those of one second the last that came, and none from the future. In the order of number and contact, each pair once. Gives those it changed.
+pub(crate) async fn open_windows(conn: &mut PgConnection, openings: &[Opening<'_>]) -> sqlx::Result<Vec<Opened>> {
     let numbers: Vec<_> = openings.iter().map(|opening| opening.number).collect();
     let contacts: Vec<_> = openings.iter().map(|opening| opening.contact).collect();
     let times: Vec<_> = openings.iter().map(|opening| opening.at).collect();
     let wamids: Vec<_> = openings.iter().map(|opening| opening.wamid_sealed).collect();
-    sqlx::query!(
+    sqlx::query_as!(
+        Opened,
         r#"
         INSERT INTO messaging.service_window AS w (phone_number_id, contact_id, last_inbound_at, expires_at, last_wamid_sealed)
         SELECT number, contact, least(at, now), least(at, now) + interval '24 hours', wamid
@@ -50,15 +60,15 @@ pub(crate) async fn open_windows(conn: &mut PgConnection, openings: &[Opening<'_
         ON CONFLICT (phone_number_id, contact_id) DO UPDATE
         SET last_inbound_at = excluded.last_inbound_at, expires_at = greatest(w.expires_at, excluded.expires_at), last_wamid_sealed = excluded.last_wamid_sealed
         WHERE w.last_inbound_at <= excluded.last_inbound_at
+        RETURNING w.phone_number_id AS number, w.contact_id AS contact, messaging.window_left(w.last_inbound_at, w.expires_at, w.closed_at, messaging.now_()) AS window_left
         "#,
         numbers as _,
         &contacts,
         &times,
         wamids as _,
     )
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_all(conn)
+    .await
 }
 
 /// Keeps statuses for 48 hours. In the order of hash and id.

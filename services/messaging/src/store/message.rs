@@ -27,6 +27,8 @@ pub(crate) struct Message {
     pub doubted: bool,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
+    /// Its fallback template went in its place.
+    pub fell_back: bool,
 }
 
 /// A message that a status may be about.
@@ -88,7 +90,8 @@ pub(crate) async fn get(conn: &mut PgConnection, application: Uuid, id: Uuid) ->
                e.wamid_sealed AS "wamid_sealed?", coalesce(q.meta_code, e.meta_code) AS meta_code, coalesce(q.reason, e.reason) AS reason,
                CASE WHEN q.state = 1 AND NOT q.held AND q.ready_at > messaging.now_() THEN q.ready_at END AS next_attempt_at,
                CASE WHEN isfinite(q.expires_at) THEN q.expires_at END AS expires_at, coalesce(q.unsettled, 0) > 0 AS "doubted!",
-               m.created_at, coalesce(q.updated_at, e.updated_at) AS "updated_at!"
+               m.created_at, coalesce(q.updated_at, e.updated_at) AS "updated_at!",
+               coalesce(q.state, 0) <> 1 AND coalesce(q.attempt, e.attempt) > 0 AND EXISTS (SELECT FROM messaging.fallback f WHERE f.message_id = $2) AS "fell_back!"
         FROM messaging.message m
         LEFT JOIN LATERAL (SELECT * FROM messaging.ending e WHERE e.message_id = $2 LIMIT 1) e ON true
         LEFT JOIN LATERAL (SELECT * FROM messaging.queue q WHERE q.phone_number_id = m.phone_number_id AND q.message_id = $2 LIMIT 1) q ON true

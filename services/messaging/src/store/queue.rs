@@ -52,6 +52,8 @@ pub(crate) struct Load {
     pub application: Uuid,
     pub traceparent: Option<String>,
     pub sealed: Vec<u8>,
+    /// Seconds until the recipient's window closes; none: there is none, or Meta closed it.
+    pub window_left: Option<f64>,
 }
 
 /// Looks at a stretch of a number's queue and gives what concerns its owner: messages that can go before long, or have expired, and those that are on their way or of unknown outcome. The
@@ -163,14 +165,18 @@ pub(crate) async fn rows(conn: &mut PgConnection, keys: &[(&str, Uuid)]) -> sqlx
     .await
 }
 
-/// The content of messages.
+/// The content of messages, and what is known of their recipients' windows.
 pub(crate) async fn load(conn: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<Load>> {
     sqlx::query_as!(
         Load,
         r#"
-        SELECT asked.message AS "message!", m.application_id AS application, m.traceparent, m.sealed
-        FROM unnest($1::uuid[]) AS asked (message)
+        SELECT asked.message AS "message!", m.application_id AS application, m.traceparent, m.sealed,
+               messaging.window_left(w.last_inbound_at, w.expires_at, w.closed_at, clock.now) AS "window_left?"
+        FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN unnest($1::uuid[]) AS asked (message)
         CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.message LIMIT 1) m
+        LEFT JOIN LATERAL (
+            SELECT * FROM messaging.service_window w WHERE w.phone_number_id = m.phone_number_id AND w.contact_id = m.contact_id LIMIT 1
+        ) w ON true
         "#,
         messages,
     )

@@ -1,6 +1,7 @@
 //! The rules of the send protocol and of what hangs on it, each against a real Postgres.
 
 mod accepting;
+mod aside;
 mod consenting;
 mod evidence;
 mod files;
@@ -8,6 +9,7 @@ mod lifetime;
 mod merging;
 mod ownership;
 mod plans;
+mod quota;
 mod receipts;
 mod recording;
 mod settling;

@@ -46,6 +46,23 @@ pub(crate) async fn purge_keys(conn: &mut PgConnection, limit: i64) -> sqlx::Res
     Ok(done.rows_affected())
 }
 
+/// Forgets of messages that are gone that their fallback went in their place: at most `limit`. Gives how many.
+pub(crate) async fn purge_fallbacks(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        r#"
+        DELETE FROM messaging.fallback f
+        USING (
+            SELECT message_id FROM messaging.fallback WHERE message_id < (SELECT messaging.first_id((messaging.now_() AT TIME ZONE 'UTC')::date - 35)) LIMIT $1
+        ) old
+        WHERE f.message_id = old.message_id
+        "#,
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Forgets the wamids of messages that are gone: at most `limit`. Gives how many.
 pub(crate) async fn purge_wamids(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(

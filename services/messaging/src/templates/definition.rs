@@ -36,6 +36,7 @@ impl Definition {
     }
 
     /// What it is for. Marketing needs consent.
+    #[cfg(test)]
     pub(crate) fn category(&self) -> TemplateCategory {
         self.category
     }

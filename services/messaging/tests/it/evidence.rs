@@ -4,7 +4,7 @@ use outeract_clock::{SystemClock, SystemRandom};
 use outeract_domain::{ApplicationId, ConnectionId, EventId};
 use outeract_proto::messaging::internal::v1::item::Kind;
 use outeract_proto::messaging::internal::v1::{ApplyItemsRequest, InboundItem, Item, ItemOutcome, StatusItem};
-use outeract_proto::messaging::v1::SubmissionState;
+use outeract_proto::messaging::v1::{SendMessageRequest, SubmissionState};
 use outeract_simulator::{Effect, Match};
 use outeract_testkit::eventually;
 use uuid::Uuid;
@@ -342,10 +342,15 @@ async fn a_user_is_one_contact_by_whichever_identity() {
     let instance = suite.start().await;
     let mut client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];
-    client
-        .send_message(request(number, "+14155551234"))
-        .await
-        .expect("sent");
+    // For later: who never wrote cannot be written to freely now.
+    let later = SendMessageRequest {
+        send_time: Some(prost_types::Timestamp {
+            seconds: time::OffsetDateTime::now_utc().unix_timestamp() + 3_600,
+            nanos: 0,
+        }),
+        ..request(number, "+14155557777")
+    };
+    client.send_message(later).await.expect("stored");
     let inbound = async |wa_id: &str, user_id: &str, seconds: i64| {
         let item = InboundItem {
             wamid: format!("wamid.{wa_id}.{user_id}.{seconds}"),
@@ -357,17 +362,17 @@ async fn a_user_is_one_contact_by_whichever_identity() {
         };
         suite.apply(&instance, number, Kind::Inbound(item)).await.contact_id
     };
-    let sent_to: Uuid = sqlx::query_scalar("SELECT contact_id FROM messaging.identity")
+    let sent_to: Uuid = sqlx::query_scalar("SELECT contact_id FROM messaging.identity WHERE value = '+14155557777'")
         .fetch_one(suite.database.admin())
         .await
         .expect("a row");
-    let by_phone = inbound("14155551234", "", 1_790_000_000).await;
+    let by_phone = inbound("14155557777", "", 1_790_000_000).await;
     assert_eq!(
         by_phone,
         sent_to.as_bytes(),
         "whom we write to and who writes to us are one"
     );
-    assert_eq!(inbound("14155551234", "US.1", 1_790_000_100).await, by_phone);
+    assert_eq!(inbound("14155557777", "US.1", 1_790_000_100).await, by_phone);
     assert_eq!(inbound("", "US.1", 1_790_000_050).await, by_phone);
     assert_ne!(inbound("", "US.2", 1_790_000_000).await, by_phone);
     let (windows, last): (i64, time::OffsetDateTime) =

@@ -42,8 +42,9 @@ async fn a_refusal_for_good_is_ok_without_success() {
     let mut client = instance.client(&suite.key).await;
     for (code, reason) in [
         (131_026, "RECIPIENT_UNREACHABLE"),
-        (131_047, "OUTSIDE_MESSAGING_WINDOW"),
         (100, "PARAMETER_INVALID"),
+        // The last: it closes the window.
+        (131_047, "OUTSIDE_MESSAGING_WINDOW"),
     ] {
         fault(&suite, once(error(code))).await;
         let answer = client

@@ -65,6 +65,8 @@ pub(crate) struct Number {
 /// What every process seals with.
 pub(crate) const SEAL_KEYS: &str =
     "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\nhash:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Contacts that [`Suite`] makes: those that most tests write to.
+pub(crate) const USERS: i64 = 1_800;
 pub(crate) const SOON: Duration = Duration::from_mins(1);
 static SENDS: AtomicU64 = AtomicU64::new(0);
 
@@ -133,7 +135,51 @@ impl Suite {
         for number in &suite.numbers {
             suite.connect(number, 1_000);
         }
+        suite.users_have_written().await;
         suite
+    }
+
+    /// The users that most tests write to have written to every number a moment ago: their windows are open.
+    async fn users_have_written(&self) {
+        let numbers: Vec<_> = self.numbers.iter().map(|number| number.id.as_str()).collect();
+        for sql in [
+            "INSERT INTO messaging.contact (id, application_id, created_at) SELECT id, $1, now() FROM users WHERE $2::text[] IS NOT NULL",
+            "INSERT INTO messaging.identity (application_id, kind, value, contact_id) SELECT $1, 1, value, id FROM users WHERE $2::text[] IS NOT NULL",
+            "INSERT INTO messaging.service_window (phone_number_id, contact_id, last_inbound_at, expires_at, last_wamid_sealed) \
+             SELECT number, id, now(), now() + interval '24 hours', '' FROM users CROSS JOIN unnest($2::text[]) number WHERE $1 IS NOT NULL",
+        ] {
+            let sql = format!(
+                "WITH users AS (SELECT '+1415555' || lpad(n::text, 4, '0') AS value, md5(n::text)::uuid AS id FROM generate_series(0, 9499) n WHERE n < 1300 OR n >= 9000) {sql}"
+            );
+            sqlx::query(sqlx::AssertSqlSafe(sql))
+                .bind(self.application.uuid())
+                .bind(&numbers)
+                .execute(self.database.admin())
+                .await
+                .expect("written");
+        }
+    }
+
+    /// A user's window with a number is as it was left `ago` the user's last message; none: there is none.
+    pub(crate) async fn wrote(&self, number: &Number, to: &str, ago: Option<time::Duration>) {
+        let sql = match ago {
+            None => {
+                "DELETE FROM messaging.service_window w USING messaging.identity i WHERE i.value = $1 AND w.contact_id = i.contact_id AND w.phone_number_id = $2 AND $3::float8 IS NULL"
+            }
+            Some(_) => {
+                "UPDATE messaging.service_window w SET last_inbound_at = messaging.now_() - make_interval(secs => $3), \
+                 expires_at = messaging.now_() - make_interval(secs => $3) + interval '24 hours', closed_at = NULL \
+                 FROM messaging.identity i WHERE i.value = $1 AND w.contact_id = i.contact_id AND w.phone_number_id = $2"
+            }
+        };
+        let done = sqlx::query(sql)
+            .bind(to)
+            .bind(&number.id)
+            .bind(ago.map(time::Duration::as_seconds_f64))
+            .execute(self.database.admin())
+            .await
+            .expect("written");
+        assert_eq!(done.rows_affected(), 1);
     }
 
     /// Calls go through here instead of to the simulator.
@@ -165,6 +211,14 @@ impl Suite {
         }
     }
 
+    pub(crate) fn redis_url(&self) -> &str {
+        &self.redis_url
+    }
+
+    pub(crate) fn redis_prefix(&self) -> &str {
+        &self.redis_prefix
+    }
+
     pub(crate) fn keep_buckets_at(&mut self, redis_url: &str) {
         redis_url.clone_into(&mut self.redis_url);
     }
@@ -189,6 +243,7 @@ impl Suite {
                 display_phone_number: number.e164.clone(),
                 token_version: 1,
                 auto_mark_read: AutoMarkRead::Never.into(),
+                ..ConnectionSnapshot::default()
             });
     }
 

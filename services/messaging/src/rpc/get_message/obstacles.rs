@@ -100,6 +100,7 @@ mod tests {
             doubted: false,
             created_at: LATER,
             updated_at: LATER,
+            fell_back: false,
         }
     }
 

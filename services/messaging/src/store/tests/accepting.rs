@@ -63,6 +63,10 @@ async fn one_key_is_one_message_in_one_flush_and_over_many() {
     let to = "+14155551234".parse().expect("a recipient");
     let asked = [APPLICATION, Uuid::from_u128(1)].map(|application| Asked {
         application,
+        connection: CONNECTION,
+        number: NUMBER,
+        waba: "1",
+        template: None,
         key_hash: b"key-aaaaaaaaaaaa",
         to: &to,
     });
@@ -197,6 +201,10 @@ async fn a_recipient_is_found_by_its_other_form_and_by_its_own_first() {
     let asked: Vec<_> = recipients
         .iter()
         .map(|to| Asked {
+            connection: CONNECTION,
+            number: NUMBER,
+            waba: "1",
+            template: None,
             application: APPLICATION,
             key_hash: b"key-aaaaaaaaaaaa",
             to,

@@ -6,7 +6,7 @@ use super::*;
 use crate::store::record;
 
 /// Tables that grow, or that are nearly empty one minute and full the next.
-const LARGE: [&str; 7] = [
+const LARGE: [&str; 10] = [
     "queue",
     "outbox",
     "message",
@@ -14,6 +14,9 @@ const LARGE: [&str; 7] = [
     "wamid",
     "idempotency",
     "identity",
+    "service_window",
+    "quota_member",
+    "quota_minute",
 ];
 
 /// Statements that read a table in part or whole on purpose, now and then.

@@ -4,7 +4,6 @@ use time::{Duration, OffsetDateTime};
 
 use super::*;
 use crate::store::contact;
-use crate::store::contact::{PHONE, USER};
 use crate::store::receipt::{self, Due, New, Taken};
 
 const CONTACT: Uuid = Uuid::from_u128(7);

@@ -1,0 +1,270 @@
+//! The exact quota of a portfolio over several numbers, accounts and processes, while Redis forgets.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use outeract_proto::messaging::v1::message_content::Kind;
+use outeract_proto::messaging::v1::{MessageContent, SendMessageRequest, SendWait, SubmissionState, TemplateContent};
+use outeract_testkit::eventually;
+use time::OffsetDateTime;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::instance::{Client, Instance};
+use crate::suite::{Number, SOON, Suite, id, request};
+
+const LIMIT: i32 = 100;
+const NEW: usize = 500;
+const PROCESSES: usize = 3;
+
+impl Suite {
+    /// The connections belong to one portfolio with this limit; half of them to another account of it.
+    async fn one_portfolio(&self, instance: &Instance, limit: &str) {
+        for (index, number) in self.numbers.iter().enumerate() {
+            self.change(instance, number, |connection| {
+                connection.portfolio_id = "1701".to_owned();
+                connection.messaging_limit = limit.to_owned();
+                connection.messaging_limit_time = Some(prost_types::Timestamp {
+                    seconds: OffsetDateTime::now_utc().unix_timestamp(),
+                    nanos: 0,
+                });
+                if index % 2 == 1 {
+                    connection.waba_id = "102290129340399".to_owned();
+                }
+            })
+            .await;
+        }
+    }
+
+    /// Redis forgets what it knows for these tests.
+    async fn flush_redis(&self) {
+        let (url, prefix) = (self.redis_url(), format!("{}*", self.redis_prefix()));
+        let address = url
+            .split("//")
+            .nth(1)
+            .and_then(|rest| rest.split('/').next())
+            .expect("an address");
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("Redis");
+        let script = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end return 'done'";
+        let mut call = "*4\r\n".to_owned();
+        for part in ["EVAL", script, "0", &prefix] {
+            call.push_str(&format!("${}\r\n{part}\r\n", part.len()));
+        }
+        stream.write_all(call.as_bytes()).await.expect("written");
+        let mut answer = [0; 10];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        assert_eq!(&answer, b"$4\r\ndone\r\n");
+    }
+}
+
+fn new_user(index: usize) -> String {
+    format!("+1415556{index:04}")
+}
+
+fn template(number: &Number, to: &str) -> SendMessageRequest {
+    let hello = TemplateContent {
+        name: "hello_world".to_owned(),
+        language_code: "en_US".to_owned(),
+        ..TemplateContent::default()
+    };
+    SendMessageRequest {
+        content: Some(MessageContent {
+            kind: Some(Kind::Template(hello)),
+        }),
+        wait: SendWait::Stored.into(),
+        ..request(number, to)
+    }
+}
+
+#[tokio::test]
+async fn exactly_as_many_new_users_as_meta_allows_are_written_to_and_replies_go_on() {
+    let suite = Suite::with_numbers(4).await;
+    let mut processes = Vec::new();
+    for _ in 0..PROCESSES {
+        processes.push(suite.start().await);
+    }
+    // Meta's first limits have no name of a hundred: a number says it too.
+    suite.one_portfolio(&processes[0], &LIMIT.to_string()).await;
+    let mut clients: Vec<Client> = Vec::new();
+    for process in &processes {
+        clients.push(process.client(&suite.key).await);
+    }
+    let sends = (0..NEW + NEW / 10).map(|index| {
+        let user = index % NEW;
+        let (mut client, number) = (
+            clients[index % PROCESSES].clone(),
+            &suite.numbers[(index + index / NEW) % 4],
+        );
+        let request = template(number, &new_user(user));
+        async move { client.send_message(request).await.expect("stored").into_inner() }
+    });
+    let replies = (0..100).map(|index| {
+        let mut client = clients[index % PROCESSES].clone();
+        let request = SendMessageRequest {
+            wait: SendWait::Stored.into(),
+            ..request(&suite.numbers[index % 4], &crate::suite::recipient(index))
+        };
+        async move { client.send_message(request).await.expect("stored").into_inner() }
+    });
+    let flushes = async {
+        for _ in 0..10 {
+            suite.flush_redis().await;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    let (stored, replies, ()) = tokio::join!(
+        futures_util::future::join_all(sends),
+        futures_util::future::join_all(replies),
+        flushes
+    );
+    for reply in &replies {
+        suite.reaches(&clients[0], id(reply), SubmissionState::Accepted).await;
+    }
+    // Every template was either sent or waits for a place.
+    eventually(SOON, async || {
+        let undecided: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM messaging.queue WHERE phone_number_id <> '' AND reason IS DISTINCT FROM 'QUOTA_EXHAUSTED'",
+        )
+        .fetch_one(suite.database.admin())
+        .await
+        .expect("a count");
+        undecided == 0
+    })
+    .await;
+    let ledger = suite.ledger().await;
+    let written: HashSet<_> = ledger
+        .iter()
+        .filter(|accepted| accepted.r#type == "template")
+        .map(|accepted| accepted.to.as_str())
+        .collect();
+    assert_eq!(written.len(), LIMIT as usize);
+    assert_eq!(ledger.iter().filter(|accepted| accepted.r#type == "text").count(), 100);
+    let waiting = stored.iter().find(|stored| {
+        !ledger
+            .iter()
+            .any(|accepted| crate::suite::message_of(accepted) == id(stored).uuid())
+    });
+    let waiting = crate::suite::get(&clients[0], id(waiting.expect("one that waits"))).await;
+    assert_eq!(
+        (waiting.state(), waiting.obstacles[0].reason.as_str()),
+        (SubmissionState::Queued, "QUOTA_EXHAUSTED")
+    );
+    let retry = waiting.obstacles[0].retry_time.expect("a time").seconds - OffsetDateTime::now_utc().unix_timestamp();
+    assert!((23 * 3_600..=24 * 3_600 + 62).contains(&retry), "{retry}");
+
+    // Meta raises the limit: all of them go.
+    suite.one_portfolio(&processes[0], "TIER_1K").await;
+    eventually(SOON, async || {
+        suite.ledger().await.len() == stored.len() + replies.len()
+    })
+    .await;
+    let counted: i64 =
+        sqlx::query_scalar("SELECT sum(members)::bigint FROM messaging.quota_minute WHERE portfolio_id = '1701'")
+            .fetch_one(suite.database.admin())
+            .await
+            .expect("a sum");
+    assert_eq!(counted, NEW as i64);
+}
+
+#[tokio::test]
+async fn a_place_that_was_not_used_is_free_again() {
+    let suite = Suite::new().await;
+    let instance = suite.start().await;
+    suite.one_portfolio(&instance, "1").await;
+    let mut client = instance.client(&suite.key).await;
+    let number = &suite.numbers[0];
+    let refused = outeract_simulator::Match {
+        to: Some(new_user(1)),
+        ..outeract_simulator::Match::default()
+    };
+    let fault = outeract_simulator::Effect::Error {
+        code: 131_026,
+        http_status: None,
+        details: None,
+        subcode: None,
+        is_transient: None,
+    };
+    suite.meta.fault(refused, fault).await.expect("added");
+    let first = client
+        .send_message(template(number, &new_user(1)))
+        .await
+        .expect("stored")
+        .into_inner();
+    suite.reaches(&client, id(&first), SubmissionState::Failed).await;
+    let second = client
+        .send_message(template(number, &new_user(2)))
+        .await
+        .expect("stored")
+        .into_inner();
+    suite.reaches(&client, id(&second), SubmissionState::Accepted).await;
+    // Accepted, and then not delivered.
+    let accepted = suite.ledger().await.pop().expect("accepted");
+    let failed = outeract_proto::messaging::internal::v1::StatusItem {
+        error_code: 131_026,
+        ..crate::suite::status_of(&accepted, "failed")
+    };
+    suite.status(&instance, number, failed).await;
+    let third = client
+        .send_message(template(number, &new_user(3)))
+        .await
+        .expect("stored")
+        .into_inner();
+    suite.reaches(&client, id(&third), SubmissionState::Accepted).await;
+}
+
+#[tokio::test]
+async fn an_opt_out_stops_a_campaign_that_is_queued_already() {
+    let suite = Suite::new().await;
+    let instance = suite.start().await;
+    let mut client = instance.client(&suite.key).await;
+    let number = &suite.numbers[0];
+    sqlx::query(
+        "INSERT INTO messaging.template (waba_id, name, language, meta_id, status, meta_status, category, quality, reason, named, components, version, synced_at) VALUES \
+         ('102290129340398', 'hello_world', 'en_US', '1', 1, 'APPROVED', 1, '', '', false, '', 1, now())",
+    )
+    .execute(suite.database.admin())
+    .await
+    .expect("stored");
+    suite
+        .change(&instance, number, |connection| connection.paused = true)
+        .await;
+    let mut campaign = Vec::new();
+    for user in 1..=4 {
+        let stored = client
+            .send_message(template(number, &crate::suite::recipient(user)))
+            .await;
+        campaign.push(id(&stored.expect("stored").into_inner()));
+    }
+    // Two say no while it waits: to this connection, and to the whole application.
+    for (user, connection) in [(2, number.connection.uuid()), (3, uuid::Uuid::nil())] {
+        let done = sqlx::query(
+            "INSERT INTO messaging.suppression (application_id, contact_id, connection_id, source, at) SELECT application_id, contact_id, $2, 1, now() FROM messaging.identity WHERE value = $1",
+        )
+        .bind(crate::suite::recipient(user))
+        .bind(connection)
+        .execute(suite.database.admin())
+        .await
+        .expect("stored");
+        assert_eq!(done.rows_affected(), 1);
+    }
+    suite
+        .change(&instance, number, |connection| connection.paused = false)
+        .await;
+    for (message, sent) in campaign.iter().zip([true, false, false, true]) {
+        if sent {
+            suite.reaches(&client, *message, SubmissionState::Accepted).await;
+        } else {
+            let stopped = suite.reaches(&client, *message, SubmissionState::Failed).await;
+            assert_eq!(stopped.error.expect("a reason").reason, "RECIPIENT_OPTED_OUT");
+            assert_eq!(stopped.attempt, 0);
+        }
+    }
+    assert_eq!(suite.ledger().await.len(), 2);
+    let refused = client
+        .send_message(template(number, &crate::suite::recipient(2)))
+        .await
+        .expect_err("refused");
+    assert_eq!(
+        outeract_rpc::reason(&refused),
+        Some(outeract_proto::r#type::v1::ErrorReason::RecipientOptedOut)
+    );
+}
