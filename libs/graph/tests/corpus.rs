@@ -1,5 +1,10 @@
 //! Webhooks of every shape beside the items they hold: `corpus/<name>.json` and `corpus/<name>.items.json`.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test stops at the first thing that is not as it must be"
+)]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};

@@ -107,6 +107,7 @@ pub(crate) const MARKETING_STOPPED: i32 = 131_050;
 const COMMANDS: usize = 1_024;
 
 /// Begins to send, in tasks of `context`.
+#[expect(clippy::too_many_lines, reason = "a list of what there is, in the order it is made")]
 pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
     let Needs {
         config,

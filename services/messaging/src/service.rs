@@ -75,6 +75,7 @@ pub fn migrator() -> &'static Migrator {
 }
 
 /// Wires the service and begins its tasks.
+#[expect(clippy::too_many_lines, reason = "a list of what there is, in the order it is made")]
 pub async fn build(context: Context, config: Config, timing: Timing) -> Result<Endpoints, BoxError> {
     let connection = context.channel(&config.connection_url)?;
     let tracking = context.channel(&config.tracking_url)?;

@@ -1,6 +1,7 @@
 //! Every configuration key that the suite's processes get here, in one place.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -196,7 +197,8 @@ fn files_url(directory: &Path) -> String {
         if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
             url.push(char::from(byte));
         } else {
-            url.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(url, "%{byte:02X}");
         }
     }
     url + "?shared=true"

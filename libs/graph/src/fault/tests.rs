@@ -175,7 +175,6 @@ enum Becomes {
 
 #[test]
 #[rustfmt::skip]
-#[expect(clippy::too_many_lines, reason = "one line for each line of Meta's list")]
 fn every_line_of_metas_list_becomes_what_it_should() {
     use Becomes::{Again, Fails, Parks, Waits};
     use Class::{Authorisation as A, Configuration as C, Permanent as P, Policy as Q, Template as T, Transient as R, Wait as W};
@@ -281,8 +280,8 @@ fn every_line_of_metas_list_becomes_what_it_should() {
 
 #[test]
 fn waits_are_as_long_as_metas_list_says() {
-    let wait = |code, tries| classify(&refused(code)).reaction.wait(tries).map(|wait| wait.as_secs());
     const HOURS: u64 = 3_600;
+    let wait = |code, tries| classify(&refused(code)).reaction.wait(tries).map(|wait| wait.as_secs());
     for (code, waits) in [
         (131_048, [HOURS, 2 * HOURS, 4 * HOURS]),
         (131_057, [60, 120, 120]),

@@ -108,6 +108,7 @@ struct WireMessage {
 }
 
 #[derive(Deserialize)]
+#[expect(clippy::struct_field_names, reason = "Meta's own names")]
 struct WireSystem {
     // Earlier versions call it so.
     #[serde(default, alias = "new_wa_id", deserialize_with = "lenient::optional_word")]

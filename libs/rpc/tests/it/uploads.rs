@@ -178,7 +178,7 @@ async fn an_old_connection_and_a_drain_let_a_request_that_streams_in_finish() {
     calls.spawn(async move { client.upload_file(request).await });
     open.send(chunk(10)).await.unwrap();
     // Well past both.
-    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     open.send(chunk(10)).await.unwrap();
     fixture.drain.cancel();
     tokio::time::sleep(Duration::from_millis(300)).await;

@@ -35,10 +35,10 @@ async fn setting(suite: &Suite, tenant: &Tenant) -> AutoMarkRead {
 
 fn last(sibling: &Sibling, connection: uuid::Uuid) -> ConnectionSnapshot {
     let told = sibling.told();
-    let of = told
+    let mut of = told
         .into_iter()
         .filter(|snapshot| snapshot.connection_id == connection.as_bytes());
-    of.last().expect("it was told")
+    of.next_back().unwrap()
 }
 
 #[tokio::test]

@@ -189,7 +189,9 @@ impl Found {
                 None
             }
             (content, message, []) if message.is_empty() => self.content(content, "content", "").map(Body::Content),
-            (_, message, []) => self.content(text(message), "message", "text.body").map(Body::Content),
+            (_, message, []) => self
+                .content(Some(text(message)), "message", "text.body")
+                .map(Body::Content),
             (_, message, files) => self.files(message, files),
         }
     }
@@ -201,7 +203,7 @@ impl Found {
         }
         // Text that is no caption is a message of its own, and keeps that one's limits.
         if !message.is_empty() {
-            self.content(text(message.clone()), "message", "text.body")?;
+            self.content(Some(text(message.clone())), "message", "text.body")?;
         }
         let mut read = Vec::with_capacity(files.len());
         for (index, file) in files.iter().enumerate() {
@@ -243,12 +245,12 @@ impl Found {
     }
 }
 
-fn text(body: String) -> Option<MessageContent> {
+fn text(body: String) -> MessageContent {
     let kind = Kind::Text(TextContent {
         body,
         preview_url: None,
     });
-    Some(MessageContent { kind: Some(kind) })
+    MessageContent { kind: Some(kind) }
 }
 
 #[cfg(test)]
@@ -263,7 +265,7 @@ mod tests {
         SendMessageRequest {
             connection_id: ConnectionId::from_uuid(uuid::Uuid::from_u128(7)).to_string(),
             to_external_id: "+14155551234".to_owned(),
-            content: text("hello".to_owned()),
+            content: Some(text("hello".to_owned())),
             ..SendMessageRequest::default()
         }
     }
@@ -273,8 +275,8 @@ mod tests {
         violations.into_iter().map(|violation| violation.path).collect()
     }
 
-    fn at(at: OffsetDateTime) -> Option<Timestamp> {
-        Some(timestamp::to_proto(at))
+    fn at(at: OffsetDateTime) -> Timestamp {
+        timestamp::to_proto(at)
     }
 
     #[test]
@@ -293,8 +295,8 @@ mod tests {
             on_unknown: 9,
             wait: -1,
             priority: 4,
-            send_time: at(NOW + Duration::days(31)),
-            expire_time: at(NOW),
+            send_time: Some(at(NOW + Duration::days(31))),
+            expire_time: Some(at(NOW)),
             reply_to_external_message_id: "w".repeat(513),
             ..SendMessageRequest::default()
         };
@@ -355,8 +357,8 @@ mod tests {
     fn a_time_to_send_that_has_passed_is_none() {
         let draft = check(
             SendMessageRequest {
-                send_time: at(NOW - Duration::SECOND),
-                expire_time: at(NOW + Duration::HOUR),
+                send_time: Some(at(NOW - Duration::SECOND)),
+                expire_time: Some(at(NOW + Duration::HOUR)),
                 ..request()
             },
             NOW,
@@ -364,8 +366,8 @@ mod tests {
         .expect("valid");
         assert_eq!((draft.send_at, draft.expires_at), (None, Some(NOW + Duration::HOUR)));
         let backwards = SendMessageRequest {
-            send_time: at(NOW + Duration::HOUR),
-            expire_time: at(NOW + Duration::MINUTE),
+            send_time: Some(at(NOW + Duration::HOUR)),
+            expire_time: Some(at(NOW + Duration::MINUTE)),
             ..request()
         };
         assert_eq!(paths(backwards), ["expire_time"]);

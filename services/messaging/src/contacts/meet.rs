@@ -80,6 +80,7 @@ impl Registry {
         self.known(&self.print(sighting)).is_some()
     }
 
+    #[expect(clippy::option_option, reason = "known to be nobody is not unknown")]
     fn known(&self, (ids, names): &(Hash, Hash)) -> Option<Option<Uuid>> {
         let seen = self.seen.get(ids).filter(|seen| seen.names == *names)?;
         Some(seen.contact.map(|contact| self.contacts.survivor(contact)))

@@ -238,7 +238,7 @@ mod tests {
         assert!(circuit.admits(now), "ten of fifty are not more than a fifth");
         answers(&mut circuit, "1", Sign::Failed, 1, now + SPAN);
         assert!(!circuit.admits(now + SPAN));
-        assert!(!circuit.admits(now + SPAN + PAUSE_FIRST - Duration::from_millis(1)));
+        assert!(!circuit.admits(now + SPAN + PAUSE_FIRST.saturating_sub(Duration::from_millis(1))));
         assert!(circuit.admits(now + SPAN + PAUSE_FIRST));
     }
 

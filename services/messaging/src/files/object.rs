@@ -87,7 +87,7 @@ const RETRIES: RetryConfig = RetryConfig {
         base: 2.0,
     },
     max_retries: 3,
-    retry_timeout: Duration::from_secs(60),
+    retry_timeout: Duration::from_mins(1),
 };
 
 // === impl Store ===

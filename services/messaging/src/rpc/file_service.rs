@@ -17,6 +17,7 @@ use crate::files;
 
 /// What applications call for their files.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the room of that name")]
 pub(crate) struct Files {
     pub context: Context,
     pub files: files::Files,

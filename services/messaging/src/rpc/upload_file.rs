@@ -128,6 +128,7 @@ fn is_name(name: &str) -> bool {
         .any(|character| character == '/' || character.is_control() || turns(character))
 }
 
+#[expect(clippy::option_option, reason = "none to check is not nonsense")]
 /// None in the outer option: the text is no hash; in the inner: there is none to check.
 fn sha256(text: &str) -> Option<Option<[u8; 32]>> {
     if text.is_empty() {

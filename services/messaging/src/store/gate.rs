@@ -69,6 +69,7 @@ pub(crate) struct Addressee {
 
 /// A window as it stands.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "what is left of the window")]
 pub(crate) struct Window {
     pub last_inbound_at: OffsetDateTime,
     pub expires_at: OffsetDateTime,

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 /// A queued message, as the owner of its number sees it.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts of a row")]
 pub(crate) struct Row {
     pub message: Uuid,
     pub contact: Uuid,

@@ -17,6 +17,7 @@ impl Dice {
 
 /// A window's row after a commit. Times are seconds of the database's clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "as the table has them")]
 struct Row {
     last_inbound_at: f64,
     expires_at: f64,

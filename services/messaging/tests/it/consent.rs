@@ -170,7 +170,7 @@ async fn whatsapps_own_switch_is_heeded_for_the_connection_and_start_does_not_un
     let stopped = suite.apply(&instance, number, switch("stop", 1)).await;
     assert_eq!(stopped.outcome(), ItemOutcome::Applied);
     let expected = ("+16505551234".to_owned(), SuppressionSource::UserPreference);
-    assert_eq!(sources(&people).await, [expected.clone()]);
+    assert_eq!(sources(&people).await, std::slice::from_ref(&expected));
     // Whoever stops is known from then on.
     assert_eq!(
         look_up(&people, "US.1").await.expect("found").external_id,

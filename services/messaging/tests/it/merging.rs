@@ -186,7 +186,7 @@ async fn contacts_merge_under_load_and_every_message_is_sent_once() {
                 parent_user_id: format!("US.ENT.{index}"),
                 ..inbound(&wamid("d"), &phone[1..], &user)
             });
-            let (_, at_first, at_second) = tokio::join!(
+            let ((), at_first, at_second) = tokio::join!(
                 sends,
                 suite.apply(first, number, both),
                 suite.apply(second, number, again)

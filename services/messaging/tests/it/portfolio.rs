@@ -21,14 +21,14 @@ impl Suite {
     async fn one_portfolio(&self, instance: &Instance, limit: &str) {
         for (index, number) in self.numbers.iter().enumerate() {
             self.change(instance, number, |connection| {
-                connection.portfolio_id = "1701".to_owned();
-                connection.messaging_limit = limit.to_owned();
+                "1701".clone_into(&mut connection.portfolio_id);
+                limit.clone_into(&mut connection.messaging_limit);
                 connection.messaging_limit_time = Some(prost_types::Timestamp {
                     seconds: OffsetDateTime::now_utc().unix_timestamp(),
                     nanos: 0,
                 });
                 if index % 2 == 1 {
-                    connection.waba_id = "102290129340399".to_owned();
+                    "102290129340399".clone_into(&mut connection.waba_id);
                 }
             })
             .await;
@@ -47,7 +47,7 @@ impl Suite {
         let script = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end return 'done'";
         let mut call = "*4\r\n".to_owned();
         for part in ["EVAL", script, "0", &prefix] {
-            call.push_str(&format!("${}\r\n{part}\r\n", part.len()));
+            call += &format!("${}\r\n{part}\r\n", part.len());
         }
         stream.write_all(call.as_bytes()).await.expect("written");
         let mut answer = [0; 10];

@@ -60,14 +60,14 @@ async fn the_latest_of_snapshots_and_webhooks_is_a_portfolios_limit() {
     // It becomes known by one connection, then by the other: what was known of the account goes over.
     suite
         .change(&instance, number, |connection| {
-            connection.portfolio_id = "1701".to_owned()
+            "1701".clone_into(&mut connection.portfolio_id);
         })
         .await;
     assert_eq!(suite.limit("1701").await, Some(Some(1_000)));
     assert_eq!(suite.limit(waba).await, None);
     let told = |limit: &'static str, at| {
         move |connection: &mut outeract_proto::connection::internal::v1::ConnectionSnapshot| {
-            connection.portfolio_id = "1701".to_owned();
+            "1701".clone_into(&mut connection.portfolio_id);
             connection.messaging_limit = limit.to_owned();
             connection.messaging_limit_time = Some(timestamp(at));
         }

@@ -12,10 +12,14 @@ use super::window::Window;
 use super::{Alarm, BULK, CLASSES, LaneId, NORMAL, Offer, class};
 use crate::config::PairRate;
 
+/// Messages by the time they are ready.
+type Aside<C> = BTreeMap<(Instant, Uuid), (LaneId, Row<C>)>;
+
 /// A message that is sent within this time is about to be sent.
 const SOON: Duration = Duration::from_millis(500);
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub(super) struct Number<C> {
     /// None: this process does not own it, and only waits for what is on its way.
     pub(super) epoch: Option<i64>,
@@ -43,7 +47,7 @@ pub(super) struct Number<C> {
     /// Where each waiting message is.
     index: HashMap<Uuid, Spot>,
     /// Heads that were stepped over, by class, by the time they are ready.
-    aside: [BTreeMap<(Instant, Uuid), (LaneId, Row<C>)>; CLASSES],
+    aside: [Aside<C>; CLASSES],
     turns: Turns,
     pairs: Pairs,
     /// Messages on their way, by their class.

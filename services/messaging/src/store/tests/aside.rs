@@ -1,5 +1,10 @@
 //! Messages that are set aside without an attempt, and what Meta's refusals leave behind.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what the database says is held against the machine's own clock"
+)]
+
 use time::{Duration, OffsetDateTime};
 
 use super::*;

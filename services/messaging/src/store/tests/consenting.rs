@@ -7,6 +7,7 @@ use crate::store::consent::{self, After, Change, bits, source};
 use crate::store::contact::{self, NewIdentity, USER};
 use crate::store::merge::{self, Same};
 
+#[expect(clippy::unnecessary_wraps, reason = "as changes have it")]
 fn at(minute: i64) -> Option<OffsetDateTime> {
     let base = OffsetDateTime::from_unix_timestamp(1_760_000_000).expect("a time");
     Some(base + time::Duration::minutes(minute))

@@ -1,5 +1,10 @@
 //! The exact quota of a portfolio's unique users, and what is told of its limit.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what the database says is held against the machine's own clock"
+)]
+
 use outeract_domain::Submission;
 use time::{Duration, OffsetDateTime};
 
