@@ -176,15 +176,17 @@ BEGIN
         WITH gone AS (
             DELETE FROM messaging.quota_member m USING messaging.contact c
             WHERE m.portfolio_id = one.id AND m.contact_id = ANY (sources) AND c.id = m.contact_id AND c.merged_into IS NOT NULL
-            RETURNING c.merged_into AS contact, m.minute
+            RETURNING c.merged_into AS contact, m.minute, m.messages, m.minutes
+        ), entry AS (
+            SELECT * FROM gone
+            UNION ALL
+            SELECT m.contact_id, m.minute, m.messages, m.minutes FROM messaging.quota_member m
+            WHERE m.portfolio_id = one.id AND m.contact_id IN (SELECT contact FROM gone)
         ), united AS (
-            SELECT e.contact, max(e.minute) AS minute
-            FROM (
-                SELECT * FROM gone
-                UNION ALL
-                SELECT m.contact_id, m.minute FROM messaging.quota_member m WHERE m.portfolio_id = one.id AND m.contact_id IN (SELECT contact FROM gone)
-            ) e
-            GROUP BY e.contact
+            SELECT e.contact, max(e.minute) AS minute FROM entry e GROUP BY e.contact
+        ), listed AS (
+            SELECT e.contact, array_agg(sent.message ORDER BY sent.minute, sent.message) AS messages, array_agg(sent.minute ORDER BY sent.minute, sent.message) AS minutes
+            FROM entry e CROSS JOIN LATERAL unnest(e.messages, e.minutes) AS sent (message, minute) GROUP BY e.contact
         ), counted AS (
             UPDATE messaging.quota_minute q SET members = q.members + change.members
             FROM (
@@ -200,9 +202,9 @@ BEGIN
             ) change
             WHERE q.portfolio_id = one.id AND q.minute = change.minute
         )
-        INSERT INTO messaging.quota_member AS m (portfolio_id, contact_id, minute)
-        SELECT one.id, u.contact, u.minute FROM united u
-        ON CONFLICT (portfolio_id, contact_id) DO UPDATE SET minute = excluded.minute;
+        INSERT INTO messaging.quota_member AS m (portfolio_id, contact_id, minute, messages, minutes)
+        SELECT one.id, u.contact, u.minute, coalesce(l.messages, '{}'), coalesce(l.minutes, '{}') FROM united u LEFT JOIN listed l ON l.contact = u.contact
+        ON CONFLICT (portfolio_id, contact_id) DO UPDATE SET minute = excluded.minute, messages = excluded.messages, minutes = excluded.minutes;
     END LOOP;
 END $$;
 
@@ -210,6 +212,9 @@ END $$;
 
 -- Meta said that the window is closed, then. A later message from the user opens it again.
 ALTER TABLE messaging.service_window ADD COLUMN closed_at timestamptz;
+
+-- Two contacts that become one have their windows united.
+CREATE INDEX service_window_contact ON messaging.service_window (contact_id);
 
 -- Seconds until a window closes by Meta's clock, negative once it has. NULL: Meta closed it and the user has not written since; or there is no window.
 CREATE FUNCTION messaging.window_left(last_inbound_at timestamptz, expires_at timestamptz, closed_at timestamptz, now timestamptz) RETURNS double precision

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use outeract_dev::{
     Instance, Postgres, PostgresPrograms, Process, Program, Psql, Redis, RedisProgram, Service, Suite, SuiteOptions,
 };
-use outeract_e2e::{Admin, Api, Urls};
+use outeract_e2e::{Admin, Api, Urls, open_windows};
 use outeract_simulator::Switches;
 use outeract_simulator::control::{Client as Simulator, NewWorld, Tier, WorldCreated};
 use sqlx::PgPool;
@@ -133,7 +133,7 @@ impl Stage {
         })
     }
 
-    /// An application with `numbers` numbers of `throughput` messages a second each, and no limit of Meta's but that.
+    /// An application with `numbers` numbers of `throughput` messages a second each, and no limit of Meta's but that. A thousand users have written to each number.
     pub(crate) async fn tenant(&self, name: &str, numbers: usize, throughput: u32) -> Result<Tenant> {
         let api = self.admin.create_application(name).await?;
         let new = NewWorld {
@@ -152,6 +152,7 @@ impl Stage {
             ..Switches::OFF
         };
         self.simulator.set_switches(switches).await?;
+        open_windows(&self.pool, (0..1_000).map(|user| format!("+1415555{user:04}"))).await?;
         Ok(Tenant { api, meta, connections })
     }
 

@@ -59,6 +59,11 @@ type Promised = Arc<Mutex<HashMap<String, String>>>;
 type Told = Arc<Mutex<HashMap<String, BTreeSet<String>>>>;
 
 const NUMBERS: usize = 4;
+const RECIPIENTS: usize = 5_000;
+
+fn recipient(index: usize) -> String {
+    format!("+1415{index:07}")
+}
 
 impl Fault {
     /// Every fault.
@@ -110,6 +115,7 @@ pub async fn strike_and_compare(mut world: World, load: Load) -> Result<Verdict>
     };
     let (api, _, connections) = world.connected("Ledgers", &new).await?;
     world.simulator.set_switches(Switches::OFF).await?;
+    world.users_have_written((0..RECIPIENTS).map(recipient)).await?;
     let (promised, told) = (Promised::default(), Told::default());
     let mut following = JoinSet::new();
     following.spawn(follow(api.clone(), Arc::clone(&told)));
@@ -196,7 +202,7 @@ async fn send(api: Api, connections: Vec<String>, promised: Promised, load: Load
         };
         let (mut messaging, promised) = (api.messaging.clone(), Arc::clone(&promised));
         let key = format!("ledger-{index}");
-        let recipient = format!("+1415{:07}", index % 5_000);
+        let recipient = recipient(index % RECIPIENTS);
         let request = text_message(&key, &connections[index % connections.len()], &recipient, "hello");
         open.spawn(async move {
             let _place = place;

@@ -10,6 +10,7 @@ use outeract_dev::{Instance, Postgres, PostgresPrograms, Psql, Redis, RedisProgr
 use outeract_simulator::control::{Client as Simulator, NewWorld, WorldCreated};
 
 use crate::api::{Admin, Api, Urls};
+use crate::windows::open_windows;
 
 /// What to change of a world before it starts.
 #[derive(Debug, Clone, Default)]
@@ -82,6 +83,12 @@ impl World {
             meta,
             connections.into_iter().map(|connection| connection.id).collect(),
         ))
+    }
+
+    /// Users have written to every number that is connected, a moment ago.
+    pub async fn users_have_written(&self, users: impl IntoIterator<Item = String>) -> Result<()> {
+        let db = sqlx::PgPool::connect(&self.database_url()).await?;
+        open_windows(&db, users).await
     }
 
     /// The database, in the superuser's role.

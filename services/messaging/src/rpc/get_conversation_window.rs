@@ -28,7 +28,8 @@ pub(super) async fn get_conversation_window(
     )))
 }
 
-async fn window(
+/// The user's window with the connection's number. None: the user has never written.
+pub(super) async fn window(
     service: &Messaging,
     application: ApplicationId,
     connection: ConnectionId,

@@ -7,8 +7,12 @@ use tonic::{Request, Response};
 
 use super::Messaging;
 use super::batch_send_messages::violation;
-use crate::accept::draft;
+use super::get_conversation_window::window;
 use crate::accept::prepare::Identity;
+use crate::accept::{Order, draft};
+use crate::obstacle;
+use crate::vault::Letter;
+use crate::window::{Refusal, open_for};
 
 pub(super) async fn validate_message(
     service: &Messaging,
@@ -34,20 +38,42 @@ pub(super) async fn validate_message(
         key_hash: [0; 16],
         fingerprint: [0; 16],
     };
-    if let Err(faults) = service.preparer.prepare(application, draft, identity).await {
-        for fault in faults {
-            // What is ours to mend is no obstacle of the message's.
-            if fault.code() == tonic::Code::Internal || fault.code() == tonic::Code::Unavailable {
-                return Err(fault.into());
-            }
-            answer.field_violations.extend(fault.violations().iter().map(violation));
-            if fault.violations().is_empty() {
-                answer.obstacles.push(refusal(&fault));
+    match service.preparer.prepare(application, draft, identity).await {
+        Ok(order) => answer.obstacles = standing(service, &order).await?,
+        Err(faults) => {
+            for fault in faults {
+                // What is ours to mend is no obstacle of the message's.
+                if fault.code() == tonic::Code::Internal || fault.code() == tonic::Code::Unavailable {
+                    return Err(fault.into());
+                }
+                answer.field_violations.extend(fault.violations().iter().map(violation));
+                if fault.violations().is_empty() {
+                    answer.obstacles.push(refusal(&fault));
+                }
             }
         }
     }
     answer.storable = answer.field_violations.is_empty() && answer.obstacles.iter().all(|obstacle| !obstacle.refuses);
     Ok(Response::new(answer))
+}
+
+/// What stands in the way of a message that could be stored.
+async fn standing(service: &Messaging, order: &Order) -> Result<Vec<Obstacle>, Fault> {
+    let (connection, mut obstacles) = (&order.connection, Vec::new());
+    let free = |letter: &Letter| letter.content.needs_window() && letter.fallback.is_none() && !letter.sandbox;
+    if order.parts.iter().any(|part| free(&part.letter)) {
+        let window = window(service, order.application, connection.id, &order.to).await?;
+        if window.and_then(|window| open_for(window.window_left)).is_none() {
+            obstacles.push(refusal(&Fault::from(Refusal::Outside)));
+        }
+    }
+    if connection.paused {
+        obstacles.push(obstacle::connection_paused());
+    } else if !service.projection.sends(connection) {
+        obstacles.push(obstacle::held_by_operator("An operator holds its messages back."));
+    }
+    obstacles.extend(order.terms.send_at.map(obstacle::scheduled));
+    Ok(obstacles)
 }
 
 fn refusal(fault: &Fault) -> Obstacle {

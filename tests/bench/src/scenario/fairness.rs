@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use outeract_e2e::{Api, Urls, text_message};
+use outeract_e2e::{Api, Urls, open_windows, text_message};
 use outeract_proto::messaging::v1::SendWait;
 use tokio::task::JoinSet;
 
@@ -18,10 +18,16 @@ const WAITERS: usize = 5_000;
 const STREAMS: usize = 100;
 const RATE: f64 = 20.0;
 const TIME: Duration = Duration::from_secs(12);
+/// Messages at [`RATE`] in [`TIME`].
+const QUIET: usize = 20 * 12;
 
 pub(crate) async fn run() -> Result<Report> {
     let mut stage = Stage::start(false, &[]).await?;
     let tenant = Arc::new(stage.tenant("Fairness", 2, 80).await?);
+    let crowd_and_others = (0..WAITERS)
+        .map(|index| format!("+1415{index:07}"))
+        .chain((0..=QUIET).map(|index| format!("+1650{index:07}")));
+    open_windows(&stage.pool, crowd_and_others).await?;
     let watch = stage.watch();
     let mut report = Report::default();
     for round in 0..ROUNDS {

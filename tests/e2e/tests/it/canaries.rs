@@ -31,6 +31,8 @@ async fn planted_canaries_are_found_nowhere() {
         ..Inbound::default()
     };
     let inbound = world.simulator.inbound(&[inbound]).await.expect("injected").remove(0);
+    // Her webhook is still on its way.
+    world.users_have_written([ANN.to_owned()]).await.expect("written");
     let mut request = text_message("canary-key", &connections[0], ANN, "canary-outbound-9X1");
     request.wait = SendWait::Outcome.into();
     let sent = api

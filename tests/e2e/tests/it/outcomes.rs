@@ -39,6 +39,8 @@ async fn every_outcome_ends_as_it_should() {
         .await
         .expect("a connection");
     world.simulator.set_switches(Switches::OFF).await.expect("switched");
+    let users = (1..=9).map(|index| format!("+1415555{index:04}"));
+    world.users_have_written(users).await.expect("written");
     let send = async |recipient: &str, on_unknown: OnUnknown| {
         let request = SendMessageRequest {
             on_unknown: on_unknown.into(),

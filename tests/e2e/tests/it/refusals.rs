@@ -93,6 +93,7 @@ async fn bad_input_is_refused_with_its_reason_and_stores_nothing() {
         };
         assert_eq!(refused(&api, request).await, not_found, "{id}");
     }
+    world.users_have_written([ANN.to_owned()]).await.expect("written");
     let theirs = other
         .messaging
         .clone()

@@ -87,9 +87,9 @@ impl World {
         let world = Self { database, pool };
         world
             .execute(
-                "INSERT INTO messaging.template (waba_id, name, language, meta_id, status, meta_status, category, quality, reason, named, components, version, synced_at) VALUES \
-                 ('102290129340398', 'order', 'en_US', '1', 1, 'APPROVED', 2, '', '', false, '', 1, now()), \
-                 ('102290129340398', 'offer', 'en_US', '2', 1, 'APPROVED', 1, '', '', false, '', 1, now())",
+                "INSERT INTO messaging.template (waba_id, name, language, meta_id, status, meta_status, category, quality, reason, named, components, synced_at) VALUES \
+                 ('102290129340398', 'order', 'en_US', '1', 1, 'APPROVED', 2, '', '', false, '', now()), \
+                 ('102290129340398', 'offer', 'en_US', '2', 1, 'APPROVED', 1, '', '', false, '', now())",
             )
             .await;
         world
