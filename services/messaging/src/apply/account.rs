@@ -22,6 +22,9 @@ const TEMPLATE_FIELDS: [&str; 4] = [
     "template_category_update",
 ];
 
+/// Entries of one statement: one item can hold as many as a call holds items.
+const MOST: usize = 1_000;
+
 /// What came of an item.
 type Applied = Result<(), &'static str>;
 
@@ -75,23 +78,25 @@ impl Applier {
             preferences.extend(good.map(|one| (*routed, one)));
             applied.push(whole(preferences.len() - before == count));
         }
-        let sightings: Vec<_> = preferences
-            .iter()
-            .map(|(routed, one)| Sighting {
-                application: routed.application.uuid(),
-                wa_id: one.wa_id.as_deref(),
-                user: one.user_id.as_deref(),
-                create: true,
-                ..Sighting::default()
-            })
-            .collect();
-        let contacts = self.registry.meet(&sightings).await?;
-        let wishes: Vec<_> = preferences
-            .iter()
-            .zip(contacts)
-            .filter_map(|((routed, one), contact)| Some(wished(routed, one, contact?)))
-            .collect();
-        self.consent.heed(&wishes).await?;
+        for some in preferences.chunks(MOST) {
+            let sightings: Vec<_> = some
+                .iter()
+                .map(|(routed, one)| Sighting {
+                    application: routed.application.uuid(),
+                    wa_id: one.wa_id.as_deref(),
+                    user: one.user_id.as_deref(),
+                    create: true,
+                    ..Sighting::default()
+                })
+                .collect();
+            let contacts = self.registry.meet(&sightings).await?;
+            let wishes: Vec<_> = some
+                .iter()
+                .zip(contacts)
+                .filter_map(|((routed, one), contact)| Some(wished(routed, one, contact?)))
+                .collect();
+            self.consent.heed(&wishes).await?;
+        }
         Ok(applied)
     }
 
@@ -113,7 +118,9 @@ impl Applier {
             );
             applied.push(whole(moves.len() - before == count));
         }
-        self.registry.move_ids(&moves).await?;
+        for some in moves.chunks(MOST) {
+            self.registry.move_ids(some).await?;
+        }
         Ok(applied)
     }
 

@@ -37,8 +37,8 @@ struct Seen {
 const MOST: u64 = 100_000;
 /// How long a report is taken as learned. Ids can move from one user to another.
 const FRESH: Duration = Duration::from_hours(1);
-/// How often identities are looked up again because somebody else was giving the same ones.
-const ROUNDS: usize = 3;
+/// How often identities are looked up again because somebody else was giving the same ones. Each time there are fewer of them.
+const ROUNDS: usize = 8;
 /// Longest user name that is kept, in bytes, and longest profile name, in characters. WhatsApp's own are shorter.
 const LONGEST_USERNAME: usize = 64;
 const LONGEST_NAME: usize = 256;
@@ -110,8 +110,12 @@ impl Registry {
         let mut round = 1;
         let (mut grouped, known) = loop {
             let (grouped, known) = self.look_up(&sightings).await?;
-            if grouped.new.is_empty() || self.introduce(&grouped).await? || round == ROUNDS {
+            if grouped.new.is_empty() || self.introduce(&grouped).await? {
                 break (grouped, known);
+            }
+            if round == ROUNDS {
+                let cause = sqlx::Error::Protocol("identities are given faster than they are looked up".to_owned());
+                return Err(cause.into());
             }
             round += 1;
         };

@@ -1,6 +1,6 @@
 //! Words by which users say that they want no marketing, or want it again. A word counts when it is the whole message, whatever its case and the punctuation around it.
 //!
-//! The table holds what people answer to "reply STOP to opt out", and the labels of WhatsApp's own opt-out buttons, in the languages served. Words that are just as well an answer to
+//! `CONSENT.md` is written from the table. It holds what people answer to "reply STOP to opt out", and the labels of WhatsApp's own opt-out buttons, in the languages served. Words that are just as well an answer to
 //! something else (`cancel`, `end`, `no`, `para`, `fin`) are not in it: a conversation about an appointment is not to end a user's subscription.
 
 /// What a user says about marketing.
@@ -18,7 +18,7 @@ struct Language {
         not(test),
         expect(dead_code, reason = "the table is read by people, and by its test")
     )]
-    code: &'static str,
+    name: &'static str,
     stop: &'static [&'static str],
     start: &'static [&'static str],
 }
@@ -29,65 +29,65 @@ const LONGEST: usize = 40;
 #[rustfmt::skip]
 static LANGUAGES: &[Language] = &[
     Language {
-        code: "en",
+        name: "English",
         stop: &["stop", "stop all", "stopall", "stop promotions", "stop marketing", "stop messages", "unsubscribe", "opt out", "optout", "opt-out", "remove me"],
         start: &["start", "unstop", "subscribe", "resubscribe", "opt in", "optin", "opt-in", "resume"],
     },
     Language {
-        code: "es",
+        name: "Spanish",
         stop: &["baja", "darme de baja", "dar de baja", "cancelar suscripción", "cancelar suscripcion", "no enviar más", "no enviar mas", "no más mensajes", "no mas mensajes",
                 "detener promociones", "detener"],
         start: &["alta", "darme de alta", "suscribir", "suscribirme", "reanudar"],
     },
     Language {
-        code: "pt",
+        name: "Portuguese",
         stop: &["sair", "parar", "pare", "descadastrar", "cancelar inscrição", "cancelar inscricao", "cancelar assinatura", "remover", "não enviar mais", "nao enviar mais",
                 "parar promoções", "parar promocoes", "interromper promoções"],
         start: &["voltar", "inscrever", "assinar", "recomeçar", "recomecar", "cadastrar"],
     },
     Language {
-        code: "fr",
+        name: "French",
         stop: &["arrêt", "arret", "arrêter", "arreter", "désabonner", "desabonner", "me désabonner", "me desabonner", "se désabonner", "se desabonner", "désinscription", "desinscription",
                 "désinscrire", "desinscrire", "arrêter les promotions"],
         start: &["reprendre", "abonner", "s'abonner", "m'abonner", "inscription"],
     },
     Language {
-        code: "de",
+        name: "German",
         stop: &["stopp", "abmelden", "abbestellen", "austragen", "abmeldung", "keine werbung", "werbung stoppen"],
         start: &["anmelden", "abonnieren", "wieder anmelden", "fortsetzen"],
     },
     Language {
-        code: "it",
+        name: "Italian",
         stop: &["ferma", "fermati", "cancellami", "disiscrivimi", "disiscriviti", "annulla iscrizione", "cancella iscrizione", "interrompi promozioni"],
         start: &["iscrivimi", "iscriviti", "riprendi", "riattiva"],
     },
     Language {
-        code: "nl",
+        name: "Dutch",
         stop: &["stoppen", "afmelden", "uitschrijven", "afmelding", "geen reclame"],
         start: &["aanmelden", "inschrijven", "hervatten"],
     },
     Language {
-        code: "tr",
+        name: "Turkish",
         stop: &["dur", "durdur", "ret", "abonelikten çik", "aboneliği iptal et", "listeden çik", "promosyonlari durdur"],
         start: &["başla", "başlat", "abone ol", "devam", "devam et"],
     },
     Language {
-        code: "ar",
+        name: "Arabic",
         stop: &["توقف", "قف", "أوقف", "اوقف", "إيقاف", "ايقاف", "إلغاء الاشتراك", "الغاء الاشتراك"],
         start: &["ابدأ", "ابدا", "بدء", "اشتراك", "اشترك", "استئناف"],
     },
     Language {
-        code: "hi",
+        name: "Hindi",
         stop: &["रोकें", "रोको", "रुकें", "रुको", "बंद", "बंद करें", "बंद करो", "बन्द करें", "सदस्यता समाप्त करें", "सदस्यता रद्द करें", "स्टॉप"],
         start: &["शुरू", "शुरू करें", "शुरू करो", "सदस्यता लें", "स्टार्ट"],
     },
     Language {
-        code: "id",
+        name: "Indonesian",
         stop: &["berhenti", "henti", "hentikan", "berhenti berlangganan", "stop promosi", "hentikan promosi"],
         start: &["mulai", "mulai lagi", "langganan", "berlangganan", "lanjut", "lanjutkan"],
     },
     Language {
-        code: "ru",
+        name: "Russian",
         stop: &["стоп", "отписаться", "отписка", "отпишите", "отпишите меня", "не присылать", "отказаться от рассылки"],
         start: &["старт", "начать", "подписаться", "подписка", "возобновить"],
     },
@@ -149,6 +149,7 @@ fn is_letter(character: char) -> bool {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::fmt::Write as _;
 
     use proptest::prelude::*;
 
@@ -156,15 +157,11 @@ mod tests {
 
     #[test]
     fn every_language_served_has_its_words_and_no_word_says_both() {
-        let codes: Vec<_> = LANGUAGES.iter().map(|language| language.code).collect();
-        assert_eq!(
-            codes,
-            ["en", "es", "pt", "fr", "de", "it", "nl", "tr", "ar", "hi", "id", "ru"]
-        );
+        assert_eq!(LANGUAGES.len(), 12);
         let mut seen = HashSet::new();
         for language in LANGUAGES {
             for (words, meaning) in [(language.stop, Word::Stop), (language.start, Word::Start)] {
-                assert!(words.len() >= 3, "{}", language.code);
+                assert!(words.len() >= 3, "{}", language.name);
                 for text in words {
                     assert_eq!(fold(text), *text, "it could never be met");
                     assert!(text.chars().count() <= LONGEST);
@@ -173,6 +170,53 @@ mod tests {
                 }
             }
         }
+    }
+
+    const HEAD: &str = "# Who wants no marketing
+
+Each application has a list, per connection and for all of them. Whoever stands on it gets no marketing template; everything else goes on. `ContactService` lists, imports and removes; every entry
+that begins or ends is an event, `user.suppressed` or `user.unsuppressed`, with how it came about.
+
+| A user comes onto the list | for | and off it again |
+|---|---|---|
+| by a word of the table below, as the whole of a message or the label of a button (`STOP_WORD`) | the connection written to | by one of the other words, if a word alone had put them there |
+| by WhatsApp's own switch, webhook field `user_preferences` (`USER_PREFERENCE`) | the connections named | by the same switch |
+| when Meta refuses a message with code 131050 (`META_REFUSAL`) | the connection it was sent from | by WhatsApp's own switch |
+| by `ImportSuppressions` (`IMPORT`) | the connection named, or all | by `RemoveSuppressions`, which takes off every entry, however it came about |
+
+Times are Meta's: what is delivered late, or again, from before an entry ended changes nothing.
+
+Case does not matter, nor do punctuation, emoji and spaces around the word. Words that are just as well an answer to something else (*cancel*, *end*, *no*) are not in the table.
+
+Written from the table in [`src/contacts/stop_words.rs`](src/contacts/stop_words.rs), which decides; a test keeps this page equal to it.
+
+| Language | No more | More again |
+|---|---|---|
+";
+
+    #[test]
+    fn the_page_says_what_the_table_says() {
+        let mut page = HEAD.to_owned();
+        for language in LANGUAGES {
+            let words = |words: &[&str]| words.join(", ");
+            writeln!(
+                page,
+                "| {} | {} | {} |",
+                language.name,
+                words(language.stop),
+                words(language.start)
+            )
+            .expect("a text");
+        }
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("CONSENT.md");
+        if std::env::var_os("UPDATE_PAGES").is_some() {
+            std::fs::write(&path, &page).expect("CONSENT.md can be written");
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == page,
+            "CONSENT.md is behind the table: run `UPDATE_PAGES=1 cargo test -p outeract-messaging --lib stop_words`"
+        );
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `LookupContact`.
 
-use outeract_domain::Recipient;
+use outeract_domain::{InvalidRecipient, Recipient};
 use outeract_proto::messaging::v1::{LookupContactRequest, LookupContactResponse};
 use outeract_rpc::{Fault, Reply, caller};
 use tonic::{Request, Response};
@@ -14,11 +14,12 @@ pub(super) async fn lookup_contact(
     request: Request<LookupContactRequest>,
 ) -> Reply<LookupContactResponse> {
     let application = caller::application(&request)?.id;
-    let user: Recipient = request
-        .into_inner()
-        .external_id
+    let text = request.into_inner().external_id;
+    // Meta may show a number that the numbering plans known here do not have.
+    let user: Recipient = text
         .parse()
-        .map_err(|error| Fault::invalid("external_id", format!("{error}")))?;
+        .or_else(|error| Recipient::from_stored(&text).map_err(|_| error))
+        .map_err(|error: InvalidRecipient| Fault::invalid("external_id", error.to_string()))?;
     let found = run!(service.db, "contact.find", |conn| store::find(
         conn,
         application.uuid(),
