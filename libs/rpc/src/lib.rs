@@ -3,7 +3,7 @@
 //! A handler sees little of it:
 //!
 //! ```
-//! use outeract_proto::connection::v1::{Application, GetApplicationRequest, GetApplicationResponse};
+//! use outeract_proto::connection::v1::{Application, GetApplicationRequest, GetApplicationResponse, UpdateApplicationSettingsRequest, UpdateApplicationSettingsResponse};
 //! use outeract_proto::connection::v1::application_service_server::ApplicationService;
 //! use outeract_rpc::{Fault, Reply, caller};
 //!
@@ -15,10 +15,17 @@
 //!         let application = caller::application(&request)?;
 //!         let name = name_of(application.id).await.map_err(Fault::unavailable)?.ok_or(Fault::not_found("application"))?;
 //!         Ok(tonic::Response::new(GetApplicationResponse {
-//!             application: Some(Application { id: application.id.to_string(), name, create_time: None }),
+//!             application: Some(Application { id: application.id.to_string(), name, create_time: None, settings: None }),
 //!             key_id: application.key.to_string(),
 //!             scopes: application.scopes.to_vec(),
 //!         }))
+//!     }
+//!
+//!     async fn update_application_settings(
+//!         &self,
+//!         _: tonic::Request<UpdateApplicationSettingsRequest>,
+//!     ) -> Reply<UpdateApplicationSettingsResponse> {
+//!         Err(tonic::Status::unimplemented("an example"))
 //!     }
 //! }
 //!

@@ -6,7 +6,7 @@
 //! use std::process::ExitCode;
 //!
 //! use outeract_proto::connection::v1::application_service_server::{ApplicationService, ApplicationServiceServer};
-//! use outeract_proto::connection::v1::{GetApplicationRequest, GetApplicationResponse};
+//! use outeract_proto::connection::v1::{GetApplicationRequest, GetApplicationResponse, UpdateApplicationSettingsRequest, UpdateApplicationSettingsResponse};
 //! use outeract_rpc::{BoxError, RemoteKeys, Reply, caller};
 //! use outeract_runtime::config::{FromEnv, Reader, Reported, ServiceUrl};
 //! use outeract_runtime::{Context, Endpoints, OnExit, Service};
@@ -53,6 +53,13 @@
 //!     async fn get_application(&self, request: tonic::Request<GetApplicationRequest>) -> Reply<GetApplicationResponse> {
 //!         let application = caller::application(&request)?;
 //!         Ok(tonic::Response::new(GetApplicationResponse { key_id: application.key.to_string(), ..Default::default() }))
+//!     }
+//!
+//!     async fn update_application_settings(
+//!         &self,
+//!         _: tonic::Request<UpdateApplicationSettingsRequest>,
+//!     ) -> Reply<UpdateApplicationSettingsResponse> {
+//!         Err(tonic::Status::unimplemented("an example"))
 //!     }
 //! }
 //!

@@ -104,18 +104,18 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     let windows = Windows::new();
     let aftermath = Aftermath::start(&context, windows.clone(), projection.clone());
     let keys = context.authenticator(RemoteKeys::new(connection.clone()));
+    let credentials = Credentials::new(connection.clone());
     let templates = templates::start(
         &context,
         templates::Needs {
             projection: projection.clone(),
-            connection: connection.clone(),
+            credentials: credentials.clone(),
             graph: self::graph(&config, timing, MANAGEMENT_ANSWER, MANAGEMENT_IDLE)?,
             buckets: buckets.clone(),
             timing,
         },
     );
 
-    let credentials = Credentials::new(connection);
     let needs = files::Needs {
         config: &config,
         timing,

@@ -25,7 +25,7 @@ use outeract_domain::Template;
 use outeract_graph::Client;
 use outeract_graph::template::{Change, News};
 use outeract_proto::messaging::v1::TemplateStatus;
-use outeract_rpc::{Channel, Fault, deadline};
+use outeract_rpc::{Fault, deadline};
 use outeract_runtime::{Context, OnExit, Tasks};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use uuid::Uuid;
@@ -48,7 +48,7 @@ pub(crate) use self::words::{stored_category, stored_status};
 /// What templates need of the rest of the service.
 pub(crate) struct Needs {
     pub projection: Projection,
-    pub connection: Channel,
+    pub credentials: Credentials,
     /// Takes answers of several megabytes.
     pub graph: Client,
     pub buckets: Buckets,
@@ -125,7 +125,7 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Templates {
     let reader = Reader {
         db: context.db.clone(),
         projection: needs.projection,
-        credentials: Credentials::new(needs.connection),
+        credentials: needs.credentials,
         graph: needs.graph,
         buckets: needs.buckets,
         random: Arc::clone(&context.random),

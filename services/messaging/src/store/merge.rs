@@ -102,7 +102,7 @@ pub(crate) async fn carry_windows(conn: &mut PgConnection, windows: &[Window]) -
         WITH gone AS (
             DELETE FROM messaging.service_window w
             USING unnest($1::text[], $2::uuid[], $3::uuid[], $4::timestamptz[], $5::bytea[]) AS read (number, source, target, at, wamid)
-            WHERE w.phone_number_id = read.number AND w.contact_id = read.source AND w.last_inbound_at = read.at
+            WHERE w.phone_number_id = read.number AND w.contact_id = read.source AND w.last_inbound_at = read.at AND w.contact_id = ANY ($2)
             RETURNING w.phone_number_id, read.target, w.last_inbound_at, w.expires_at, w.closed_at, read.wamid
         )
         INSERT INTO messaging.service_window AS w (phone_number_id, contact_id, last_inbound_at, expires_at, closed_at, last_wamid_sealed)

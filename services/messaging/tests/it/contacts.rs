@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tonic::Code;
 
 use crate::instance::{Instance, People};
-use crate::suite::{SOON, Suite, id, recipient, request, status_of};
+use crate::suite::{SOON, Suite, id, order, recipient, status_of};
 
 pub(crate) const AT: i64 = 1_760_000_000;
 
@@ -92,7 +92,7 @@ async fn count(suite: &Suite) -> i64 {
 async fn sends(suite: &Suite, instance: &Instance, to: &str) -> EventId {
     let mut client = instance.client(&suite.key).await;
     let answer = client
-        .send_message(request(&suite.numbers[0], to))
+        .send_message(order(&suite.numbers[0], to))
         .await
         .expect("sent")
         .into_inner();
@@ -102,7 +102,7 @@ async fn sends(suite: &Suite, instance: &Instance, to: &str) -> EventId {
 
 #[tokio::test]
 async fn a_brazilian_number_with_and_without_its_nine_is_one_contact_and_is_sent_to_as_written() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let people = instance.contacts(&suite.key).await;
     let with = "+5511987654321";
@@ -139,11 +139,11 @@ async fn a_brazilian_number_with_and_without_its_nine_is_one_contact_and_is_sent
 
 #[tokio::test]
 async fn both_forms_in_one_batch_at_the_same_moment_are_one_contact() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let client = instance.client(&suite.key).await;
     let sends = ["+5215512345678", "+525512345678", "+5491123456789", "+541123456789"].map(|to| {
-        let (mut client, request) = (client.clone(), request(&suite.numbers[0], to));
+        let (mut client, request) = (client.clone(), order(&suite.numbers[0], to));
         async move { client.send_message(request).await.expect("sent") }
     });
     futures_util::future::join_all(sends).await;
@@ -159,7 +159,7 @@ async fn both_forms_in_one_batch_at_the_same_moment_are_one_contact() {
 
 #[tokio::test]
 async fn what_meta_answers_is_learned_once_and_finds_the_user_from_then_on() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let people = instance.contacts(&suite.key).await;
     let ann = json!({"input": "+5511987654321", "wa_id": "551187654321", "user_id": "BR.1"});
@@ -194,7 +194,7 @@ async fn what_meta_answers_is_learned_once_and_finds_the_user_from_then_on() {
 
 #[tokio::test]
 async fn a_user_without_a_phone_number_writes_and_is_answered_by_their_id() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let people = instance.contacts(&suite.key).await;
     let number = &suite.numbers[0];
@@ -255,7 +255,7 @@ async fn a_user_without_a_phone_number_writes_and_is_answered_by_their_id() {
 
 #[tokio::test]
 async fn names_change_and_are_written_only_then() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let people = instance.contacts(&suite.key).await;
     let named = |wamid: &str, name: &str, username: &str| {
@@ -296,7 +296,7 @@ async fn names_change_and_are_written_only_then() {
 
 #[tokio::test]
 async fn a_status_teaches_the_recipients_ids_and_makes_no_contact() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let people = instance.contacts(&suite.key).await;
     let number = &suite.numbers[0];
@@ -334,7 +334,7 @@ async fn a_status_teaches_the_recipients_ids_and_makes_no_contact() {
 
 #[tokio::test]
 async fn new_numbers_and_ids_take_the_old_ones_place() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let people = instance.contacts(&suite.key).await;
     let number = &suite.numbers[0];
@@ -416,7 +416,7 @@ async fn new_numbers_and_ids_take_the_old_ones_place() {
 
 #[tokio::test]
 async fn news_that_cannot_be_read_are_refused_and_their_good_entries_heeded() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let people = instance.contacts(&suite.key).await;
     let number = &suite.numbers[0];
@@ -437,7 +437,7 @@ async fn news_that_cannot_be_read_are_refused_and_their_good_entries_heeded() {
             &json!({"user_preferences": [{"wa_id": "x", "value": "stop", "timestamp": AT}]}),
         ),
         news("system", &json!({"timestamp": AT, "system": {}})),
-        news("business_capability_update", &json!({})),
+        news("flows", &json!({})),
         Kind::Inbound(InboundItem {
             wa_id: "not digits".to_owned(),
             ..inbound("wamid.2", "", "US.3")
@@ -469,7 +469,7 @@ async fn news_that_cannot_be_read_are_refused_and_their_good_entries_heeded() {
 
 #[tokio::test]
 async fn each_application_has_contacts_of_its_own() {
-    let suite = Suite::with_numbers(2).await;
+    let suite = Suite::with_strangers(2).await;
     let (other, other_key) = suite.tenant(&suite.numbers[1]);
     let instance = suite.start().await;
     let (mine, theirs) = (instance.contacts(&suite.key).await, instance.contacts(&other_key).await);
@@ -513,7 +513,7 @@ async fn each_application_has_contacts_of_its_own() {
 
 #[tokio::test]
 async fn contacts_are_listed_newest_first_and_tokens_are_bound() {
-    let suite = Suite::with_numbers(2).await;
+    let suite = Suite::with_strangers(2).await;
     let (_, other_key) = suite.tenant(&suite.numbers[1]);
     let instance = suite.start().await;
     let mut people = instance.contacts(&suite.key).await;
@@ -586,7 +586,7 @@ async fn contacts_are_listed_newest_first_and_tokens_are_bound() {
 
 #[tokio::test]
 async fn a_recipient_that_cannot_be_one_is_refused_with_the_mistake_in_it() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let mut client = instance.client(&suite.key).await;
     let mistakes = [
@@ -600,7 +600,7 @@ async fn a_recipient_that_cannot_be_one_is_refused_with_the_mistake_in_it() {
     for (to, told) in mistakes {
         let refused = client
             .send_message(SendMessageRequest {
-                ..request(&suite.numbers[0], to)
+                ..order(&suite.numbers[0], to)
             })
             .await
             .expect_err("refused");
@@ -616,7 +616,7 @@ async fn a_recipient_that_cannot_be_one_is_refused_with_the_mistake_in_it() {
 
 #[tokio::test]
 async fn windows_open_at_the_contact_whatever_is_said() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let image = InboundItem {
         text: String::new(),
@@ -643,7 +643,7 @@ async fn windows_open_at_the_contact_whatever_is_said() {
 
 #[tokio::test]
 async fn a_late_acceptance_that_only_a_status_proves_teaches_its_recipient_too() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let people = instance.contacts(&suite.key).await;
     let number = &suite.numbers[0];
@@ -653,7 +653,7 @@ async fn a_late_acceptance_that_only_a_status_proves_teaches_its_recipient_too()
     };
     suite.meta.fault(once, Effect::ResponseLost).await.expect("added");
     let client = instance.client(&suite.key).await;
-    let message = suite.store(&mut client.clone(), number, "+5511987654321").await;
+    let message = suite.store_order(&mut client.clone(), number, "+5511987654321").await;
     suite.reaches(&client, message, SubmissionState::Unknown).await;
     let accepted = suite.ledger().await.remove(0);
     let status = StatusItem {
@@ -670,7 +670,7 @@ async fn a_late_acceptance_that_only_a_status_proves_teaches_its_recipient_too()
 
 #[tokio::test]
 async fn events_of_users_carry_no_more_than_they_say() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let number = &suite.numbers[0];
     let by_number = suite

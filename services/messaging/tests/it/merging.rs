@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::contacts::{AT, contact_of, inbound, look_up, news};
 use crate::instance::Instance;
-use crate::suite::{SEAL_KEYS, SOON, Suite, recipient, request};
+use crate::suite::{SEAL_KEYS, SOON, Suite, order, recipient};
 
 async fn windows(suite: &Suite) -> Vec<Uuid> {
     sqlx::query_scalar("SELECT contact_id FROM messaging.service_window ORDER BY contact_id")
@@ -26,13 +26,13 @@ async fn windows(suite: &Suite) -> Vec<Uuid> {
 
 #[tokio::test]
 async fn what_belonged_to_one_is_the_others_and_both_ids_answer() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let mut people = instance.contacts(&suite.key).await;
     let number = &suite.numbers[0];
     // One dialled, one known by their id alone, who has written and has a name, and wants no marketing.
     let mut client = instance.client(&suite.key).await;
-    let message = suite.store(&mut client, number, "+16505551234").await;
+    let message = suite.store_order(&mut client, number, "+16505551234").await;
     suite.reaches(&client, message, SubmissionState::Accepted).await;
     let older = look_up(&people, "+16505551234").await.expect("found").id;
     let hidden = InboundItem {
@@ -118,7 +118,7 @@ async fn what_belonged_to_one_is_the_others_and_both_ids_answer() {
 
 #[tokio::test]
 async fn a_process_that_does_not_know_of_a_merge_finds_the_survivor_soon() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let (one, other) = (suite.start().await, Instance::start(suite.env()).await);
     let number = &suite.numbers[0];
     // Both remember the younger contact by its number.
@@ -148,7 +148,7 @@ async fn a_process_that_does_not_know_of_a_merge_finds_the_survivor_soon() {
     eventually(SOON, async || windows(&suite).await == [older.uuid()]).await;
     // What is sent from there goes to the survivor, too.
     let mut client = other.client(&suite.key).await;
-    let message = suite.store(&mut client, number, "+16505551234").await;
+    let message = suite.store_order(&mut client, number, "+16505551234").await;
     let to: Uuid = sqlx::query_scalar("SELECT contact_id FROM messaging.message WHERE id = $1")
         .bind(message.uuid())
         .fetch_one(suite.database.admin())
@@ -160,7 +160,7 @@ async fn a_process_that_does_not_know_of_a_merge_finds_the_survivor_soon() {
 #[tokio::test]
 async fn contacts_merge_under_load_and_every_message_is_sent_once() {
     const USERS: usize = 60;
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let (one, other) = (suite.start().await, Instance::start(suite.env()).await);
     let number = &suite.numbers[0];
     let client = one.client(&suite.key).await;
@@ -178,7 +178,7 @@ async fn contacts_merge_under_load_and_every_message_is_sent_once() {
             assert_ne!(contact_of(&by_number), contact_of(&by_id));
             let sends = async {
                 for _ in 0..2 {
-                    client.send_message(request(number, &phone)).await.expect("sent");
+                    client.send_message(order(number, &phone)).await.expect("sent");
                 }
             };
             let both = Kind::Inbound(inbound(&wamid("c"), &phone[1..], &user));

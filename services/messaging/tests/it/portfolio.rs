@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::instance::{Client, Instance};
-use crate::suite::{Number, SOON, Suite, id, request};
+use crate::suite::{Number, SOON, Suite, id, order, request};
 
 const LIMIT: i32 = 100;
 const NEW: usize = 500;
@@ -61,6 +61,13 @@ fn new_user(index: usize) -> String {
 }
 
 fn template(number: &Number, to: &str) -> SendMessageRequest {
+    SendMessageRequest {
+        wait: SendWait::Stored.into(),
+        ..order(number, to)
+    }
+}
+
+fn marketing(number: &Number, to: &str) -> SendMessageRequest {
     let hello = TemplateContent {
         name: "hello_world".to_owned(),
         language_code: "en_US".to_owned(),
@@ -82,6 +89,7 @@ async fn exactly_as_many_new_users_as_meta_allows_are_written_to_and_replies_go_
     for _ in 0..PROCESSES {
         processes.push(suite.start().await);
     }
+    suite.templates_known().await;
     // Meta's first limits have no name of a hundred: a number says it too.
     suite.one_portfolio(&processes[0], &LIMIT.to_string()).await;
     let mut clients: Vec<Client> = Vec::new();
@@ -217,10 +225,12 @@ async fn an_opt_out_stops_a_campaign_that_is_queued_already() {
     let instance = suite.start().await;
     let mut client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];
+    suite.templates_known().await;
     sqlx::query(
-        "INSERT INTO messaging.template (waba_id, name, language, meta_id, status, meta_status, category, quality, reason, named, components, version, synced_at) VALUES \
-         ('102290129340398', 'hello_world', 'en_US', '1', 1, 'APPROVED', 1, '', '', false, '', 1, now())",
+        "INSERT INTO messaging.template (waba_id, name, language, meta_id, status, meta_status, category, quality, reason, named, components, synced_at) VALUES \
+         ($1, 'hello_world', 'en_US', '1', 1, 'APPROVED', 1, '', '', false, '[]', now())",
     )
+    .bind(&suite.waba)
     .execute(suite.database.admin())
     .await
     .expect("stored");
@@ -230,7 +240,7 @@ async fn an_opt_out_stops_a_campaign_that_is_queued_already() {
     let mut campaign = Vec::new();
     for user in 1..=4 {
         let stored = client
-            .send_message(template(number, &crate::suite::recipient(user)))
+            .send_message(marketing(number, &crate::suite::recipient(user)))
             .await;
         campaign.push(id(&stored.expect("stored").into_inner()));
     }
@@ -260,7 +270,7 @@ async fn an_opt_out_stops_a_campaign_that_is_queued_already() {
     }
     assert_eq!(suite.ledger().await.len(), 2);
     let refused = client
-        .send_message(template(number, &crate::suite::recipient(2)))
+        .send_message(marketing(number, &crate::suite::recipient(2)))
         .await
         .expect_err("refused");
     assert_eq!(

@@ -49,7 +49,7 @@ async fn the_latest_of_snapshots_and_webhooks_is_a_portfolios_limit() {
     let instance = suite.start().await;
     let (number, other) = (&suite.numbers[0], &suite.numbers[1]);
     let now = OffsetDateTime::now_utc();
-    let waba = "102290129340398";
+    let waba = suite.waba.as_str();
     let webhook = async |value: &str, at| suite.account(&instance, number, CAPABILITY, value, at).await.outcome();
 
     // While nobody knows the portfolio, the account stands for it.

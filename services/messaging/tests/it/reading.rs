@@ -90,7 +90,7 @@ async fn fault(suite: &Suite, count: u64, effect: Effect) {
 
 #[tokio::test]
 async fn a_message_is_marked_as_read_and_typing_is_shown_by_user_or_message() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];
@@ -195,7 +195,7 @@ async fn metas_refusals_are_told_by_their_code_and_nothing_else() {
 
 #[tokio::test]
 async fn a_refused_token_is_tried_once_more_with_a_younger_one() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];
@@ -222,7 +222,7 @@ async fn a_refused_token_is_tried_once_more_with_a_younger_one() {
 
 #[tokio::test]
 async fn the_callers_deadline_holds_and_slow_calls_are_bounded() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];
@@ -267,7 +267,7 @@ async fn the_callers_deadline_holds_and_slow_calls_are_bounded() {
 
 #[tokio::test]
 async fn bad_input_is_named_and_other_applications_connections_are_not_there() {
-    let suite = Suite::new().await;
+    let suite = Suite::with_strangers(1).await;
     let instance = suite.start().await;
     let client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];

@@ -15,7 +15,7 @@ use outeract_proto::messaging::internal::v1::{
 use outeract_proto::messaging::v1::message_content::Kind as Content;
 use outeract_proto::messaging::v1::{
     GetMessageRequest, Message, MessageContent, OnUnknown, SendMessageRequest, SendMessageResponse, SendWait,
-    SubmissionState, TextContent,
+    SubmissionState, TemplateContent, TemplateParameter, TextContent, template_parameter,
 };
 use outeract_rpc::{KeyText, secret_sha256};
 use outeract_runtime::config::Env;
@@ -78,6 +78,13 @@ impl Suite {
     }
 
     pub(crate) async fn with_numbers(count: usize) -> Self {
+        let suite = Self::with_strangers(count).await;
+        suite.users_have_written().await;
+        suite
+    }
+
+    /// As [`Self::with_numbers`], but nobody has written yet: what is sent is a template.
+    pub(crate) async fn with_strangers(count: usize) -> Self {
         let (database, siblings) = tokio::join!(TestDatabase::create(&["messaging"]), Siblings::start());
         let simulator = Simulator::start(SimulatorConfig::default()).await.expect("a simulator");
         let meta = simulator.client().expect("a client");
@@ -135,7 +142,6 @@ impl Suite {
         for number in &suite.numbers {
             suite.connect(number, 1_000);
         }
-        suite.users_have_written().await;
         suite
     }
 
@@ -409,6 +415,15 @@ impl Suite {
         id(&client.send_message(request).await.expect("stored").into_inner())
     }
 
+    /// Sends a template, and does not wait for Meta.
+    pub(crate) async fn store_order(&self, client: &mut Client, number: &Number, to: &str) -> EventId {
+        let request = SendMessageRequest {
+            wait: SendWait::Stored.into(),
+            ..order(number, to)
+        };
+        id(&client.send_message(request).await.expect("stored").into_inner())
+    }
+
     /// Waits until the message is in this state, and gives it.
     pub(crate) async fn reaches(&self, client: &Client, id: EventId, state: SubmissionState) -> Message {
         self.message_when(client, id, |message| message.state() == state).await
@@ -492,6 +507,26 @@ async fn push(instance: &Instance, snapshot: ConnectionSnapshot) {
         })
         .await
         .expect("pushed");
+}
+
+/// A template to `to`, who need not have written.
+pub(crate) fn order(number: &Number, to: &str) -> SendMessageRequest {
+    let text = |text: &str| TemplateParameter {
+        name: String::new(),
+        value: Some(template_parameter::Value::Text(text.to_owned())),
+    };
+    let template = TemplateContent {
+        name: "order_confirmation".to_owned(),
+        language_code: "en_US".to_owned(),
+        body: vec![text("John"), text("#12345")],
+        ..TemplateContent::default()
+    };
+    SendMessageRequest {
+        content: Some(MessageContent {
+            kind: Some(Content::Template(template)),
+        }),
+        ..request(number, to)
+    }
 }
 
 pub(crate) async fn report(instance: &Instance) {

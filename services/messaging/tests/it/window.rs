@@ -378,7 +378,7 @@ async fn a_user_who_stopped_marketing_at_meta_is_on_the_list() {
     };
     suite.status(&instance, number, status).await;
     let listed: Vec<(String, uuid::Uuid, i16)> = sqlx::query_as(
-        "SELECT i.value, s.connection_id, s.source FROM messaging.suppression s JOIN messaging.identity i ON i.contact_id = s.contact_id ORDER BY 1",
+        "SELECT i.value, s.connection_id, s.source FROM messaging.suppression s JOIN messaging.identity i ON i.contact_id = s.contact_id AND i.kind = 1 ORDER BY 1",
     )
     .fetch_all(suite.database.admin())
     .await
