@@ -1,6 +1,7 @@
 //! The exact quota of a portfolio over several numbers, accounts and processes, while Redis forgets.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use outeract_proto::messaging::v1::message_content::Kind;
@@ -47,7 +48,7 @@ impl Suite {
         let script = "for _, key in ipairs(redis.call('KEYS', ARGV[1])) do redis.call('DEL', key) end return 'done'";
         let mut call = "*4\r\n".to_owned();
         for part in ["EVAL", script, "0", &prefix] {
-            call += &format!("${}\r\n{part}\r\n", part.len());
+            write!(call, "${}\r\n{part}\r\n", part.len()).expect("a string takes it");
         }
         stream.write_all(call.as_bytes()).await.expect("written");
         let mut answer = [0; 10];

@@ -157,6 +157,7 @@ impl Suite {
             let sql = format!(
                 "WITH users AS (SELECT '+1415555' || lpad(n::text, 4, '0') AS value, md5(n::text)::uuid AS id FROM generate_series(0, 9499) n WHERE n < 1300 OR n >= 9000) {sql}"
             );
+            #[expect(clippy::disallowed_methods, reason = "put together from constants above")]
             sqlx::query(sqlx::AssertSqlSafe(sql))
                 .bind(self.application.uuid())
                 .bind(&numbers)

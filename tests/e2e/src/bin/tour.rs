@@ -146,9 +146,8 @@ fn said(event: &Event) -> String {
             };
             format!("{} from {from}: \"{text}\"", message.role)
         }
-        Some(Payload::UserMerged(_) | Payload::Suppression(_)) => String::new(),
         Some(Payload::Status(status)) => format!("of {} ({})", event.origin_event_id, status.status),
-        None => String::new(),
+        Some(Payload::UserMerged(_) | Payload::Suppression(_)) | None => String::new(),
     }
 }
 

@@ -109,7 +109,7 @@ impl Chance {
             }
             9 => content.cards.push(self.card()),
             10 => drop(content.cards.pop()),
-            11 => content.one_time_code = ["", "123456"][self.below(2)].to_owned(),
+            11 => ["", "123456"][self.below(2)].clone_into(&mut content.one_time_code),
             _ => {
                 let time = Timestamp {
                     seconds: 4_000_000_000,
