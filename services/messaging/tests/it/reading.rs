@@ -124,7 +124,7 @@ async fn a_message_is_marked_as_read_and_typing_is_shown_by_user_or_message() {
 
 #[tokio::test]
 async fn a_user_who_wrote_nothing_to_this_number_cannot_be_shown_anything() {
-    let suite = Suite::with_numbers(2).await;
+    let suite = Suite::with_strangers(2).await;
     let instance = suite.start().await;
     let client = instance.client(&suite.key).await;
     written(&suite, &instance, &suite.numbers[0], USER).await;
