@@ -163,7 +163,7 @@ BEGIN
     SELECT application_id, merged_into, connection_id, source, max(at) FROM gone GROUP BY application_id, merged_into, connection_id, source ORDER BY 1, 2, 3, 4
     ON CONFLICT (application_id, contact_id, connection_id, source) DO UPDATE SET at = greatest(l.at, excluded.at);
 
-    -- Whoever has a place as both has the later one.
+    -- Whoever has a place as both has the later one, with the messages of both.
     FOR one IN
         SELECT p.id FROM messaging.portfolio p
         WHERE EXISTS (
@@ -177,33 +177,32 @@ BEGIN
             DELETE FROM messaging.quota_member m USING messaging.contact c
             WHERE m.portfolio_id = one.id AND m.contact_id = ANY (sources) AND c.id = m.contact_id AND c.merged_into IS NOT NULL
             RETURNING c.merged_into AS contact, m.minute, m.messages, m.minutes
-        ), entry AS (
+        ), places AS MATERIALIZED (
             SELECT * FROM gone
             UNION ALL
             SELECT m.contact_id, m.minute, m.messages, m.minutes FROM messaging.quota_member m
             WHERE m.portfolio_id = one.id AND m.contact_id IN (SELECT contact FROM gone)
-        ), united AS (
-            SELECT e.contact, max(e.minute) AS minute FROM entry e GROUP BY e.contact
-        ), listed AS (
-            SELECT e.contact, array_agg(sent.message ORDER BY sent.minute, sent.message) AS messages, array_agg(sent.minute ORDER BY sent.minute, sent.message) AS minutes
-            FROM entry e CROSS JOIN LATERAL unnest(e.messages, e.minutes) AS sent (message, minute) GROUP BY e.contact
+        ), united AS MATERIALIZED (
+            SELECT p.contact, max(p.minute) AS minute FROM places p GROUP BY p.contact
         ), counted AS (
             UPDATE messaging.quota_minute q SET members = q.members + change.members
             FROM (
                 SELECT e.minute, sum(e.members)::integer AS members
-                FROM (
-                    SELECT minute, -1 AS members FROM gone
-                    UNION ALL
-                    SELECT m.minute, -1 FROM messaging.quota_member m WHERE m.portfolio_id = one.id AND m.contact_id IN (SELECT contact FROM gone)
-                    UNION ALL
-                    SELECT minute, 1 FROM united
-                ) e
+                FROM (SELECT minute, -1 AS members FROM places UNION ALL SELECT minute, 1 FROM united) e
                 GROUP BY e.minute
             ) change
-            WHERE q.portfolio_id = one.id AND q.minute = change.minute
+            WHERE q.portfolio_id = one.id AND q.minute = change.minute AND change.members <> 0
         )
         INSERT INTO messaging.quota_member AS m (portfolio_id, contact_id, minute, messages, minutes)
-        SELECT one.id, u.contact, u.minute, coalesce(l.messages, '{}'), coalesce(l.minutes, '{}') FROM united u LEFT JOIN listed l ON l.contact = u.contact
+        SELECT one.id, u.contact, u.minute, held.messages, held.minutes
+        FROM united u
+        CROSS JOIN LATERAL (
+            SELECT coalesce(array_agg(h.message ORDER BY h.minute DESC), '{}') AS messages, coalesce(array_agg(h.minute ORDER BY h.minute DESC), '{}') AS minutes
+            FROM (
+                SELECT o.message, max(o.minute) AS minute FROM places p CROSS JOIN LATERAL unnest(p.messages, p.minutes) AS o (message, minute)
+                WHERE p.contact = u.contact GROUP BY o.message ORDER BY 2 DESC LIMIT 64
+            ) h
+        ) held
         ON CONFLICT (portfolio_id, contact_id) DO UPDATE SET minute = excluded.minute, messages = excluded.messages, minutes = excluded.minutes;
     END LOOP;
 END $$;

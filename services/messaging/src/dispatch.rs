@@ -54,7 +54,7 @@ use self::gate::Gate;
 use self::owner::Owner;
 use self::rate::Rate;
 use crate::config::{Config, Timing};
-use crate::contacts::{Consent, Learner};
+use crate::contacts::Learner;
 use crate::files::Media;
 use crate::forward::Forwarder;
 use crate::projection::Projection;
@@ -88,7 +88,6 @@ pub(crate) struct Needs {
     pub buckets: Buckets,
     pub templates: Templates,
     pub learner: Learner,
-    pub consent: Consent,
 }
 
 /// What the rest of the service has of sending.
@@ -101,8 +100,6 @@ pub(crate) struct Dispatch {
 
 /// Between the statements that write intents, and those that record outcomes, while there are few of them: little beside a call to Meta, and at a steady rate several share a commit.
 const PACE: Duration = Duration::from_millis(5);
-/// Meta's code for a message that the user wants no more of its kind.
-pub(crate) const MARKETING_STOPPED: i32 = 131_050;
 /// Commands that wait for the driver.
 const COMMANDS: usize = 1_024;
 
@@ -125,7 +122,6 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         buckets,
         templates,
         learner,
-        consent,
     } = needs;
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (routes, known_routes) = watch::channel(Arc::default());
@@ -190,7 +186,6 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         breaker: Breaker::default(),
         templates,
         learner,
-        consent,
         timing,
     });
     let (traffic, spending) = traffic::traffic(buckets.clone());

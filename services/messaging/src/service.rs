@@ -102,7 +102,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     );
     let forwarder = Forwarder::start(&context, tracking.clone());
     let windows = Windows::new();
-    let aftermath = Aftermath::start(&context, windows.clone(), projection.clone());
+    let aftermath = Aftermath::start(&context, windows.clone(), projection.clone(), consent.clone());
     let keys = context.authenticator(RemoteKeys::new(connection.clone()));
     let credentials = Credentials::new(connection.clone());
     let templates = templates::start(
@@ -142,7 +142,6 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         buckets,
         templates: templates.clone(),
         learner: learner.clone(),
-        consent: consent.clone(),
     };
     let Dispatch {
         hints,

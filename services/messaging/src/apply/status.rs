@@ -13,8 +13,8 @@ use outeract_rpc::Fault;
 use uuid::Uuid;
 
 use super::{Applier, Routed, reason, refused};
-use crate::contacts::{Sighting, Wish, Wished, is_id, is_wa_id};
-use crate::dispatch::{Finding, MARKETING_STOPPED, Note, Refused};
+use crate::contacts::{Sighting, is_id, is_wa_id};
+use crate::dispatch::{Finding, Note, Refused};
 use crate::events::Subject;
 use crate::store::apply::{self as store, Orphan};
 use crate::store::message::{self, Mapped, Suspect};
@@ -57,54 +57,14 @@ impl Applier {
         let questions = self.by_callback(questions, results).await?;
         self.keep(questions, results).await?;
         self.learn(statuses);
-        self.heed_refusals(statuses, results).await?;
         self.conclude(statuses, results).await
     }
 
     /// What statuses show of recipients, beside the path of evidence.
     fn learn(&self, statuses: &[Routed<StatusItem>]) {
         for routed in statuses {
-            let item = &routed.item;
-            self.learner.learn(Sighting {
-                application: routed.application.uuid(),
-                wa_id: Some(item.recipient_wa_id.as_str()).filter(|id| is_wa_id(id)),
-                user: Some(item.recipient_user_id.as_str()).filter(|id| is_id(id)),
-                parent: Some(item.recipient_parent_user_id.as_str()).filter(|id| is_id(id)),
-                ..Sighting::default()
-            });
+            self.learner.learn(recipient(routed));
         }
-    }
-
-    /// Failures that say that the user wants no marketing.
-    async fn heed_refusals(&self, statuses: &[Routed<StatusItem>], results: &[ItemResult]) -> Result<(), Fault> {
-        let refused = statuses
-            .iter()
-            .filter(|routed| routed.item.error_code == MARKETING_STOPPED);
-        let refused: HashMap<Uuid, &Routed<StatusItem>> = refused
-            .filter_map(|routed| Some((Uuid::from_slice(&results[routed.index].message_id).ok()?, routed)))
-            .collect();
-        if refused.is_empty() {
-            return Ok(());
-        }
-        let messages: Vec<Uuid> = refused.keys().copied().collect();
-        let to = run!(self.db, "message.recipients", |conn| message::recipients(
-            conn, &messages
-        ))?;
-        let wishes: Vec<_> = to
-            .into_iter()
-            .filter_map(|(message, contact)| {
-                let routed = refused.get(&message)?;
-                Some(Wished {
-                    application: routed.application.uuid(),
-                    contact,
-                    connection: Some(routed.connection.id.uuid()),
-                    wish: Wish::Refused,
-                    at: routed.item.occur_time.as_ref().and_then(timestamp::from_proto),
-                })
-            })
-            .collect();
-        self.consent.heed(&wishes).await?;
-        Ok(())
     }
 
     /// Draws the conclusions of messages that Meta did not deliver.
@@ -152,6 +112,11 @@ impl Applier {
                 continue;
             };
             results[question.routed.index] = applied(suspect.id);
+            // No answer has named the recipient.
+            self.learner.learn(Sighting {
+                contact: Some(suspect.contact),
+                ..recipient(question.routed)
+            });
             proofs.push(self.proof(&question, &suspect, callback));
         }
         // All are submitted before the first is waited for, so that they share a flush.
@@ -277,6 +242,18 @@ impl Question<'_> {
             && suspect.application == self.routed.application.uuid()
             && suspect.number == self.routed.connection.number.as_str()
             && (1..=suspect.attempt).contains(&callback.attempt)
+    }
+}
+
+/// The recipient, as a status shows them.
+fn recipient(routed: &Routed<StatusItem>) -> Sighting<'_> {
+    let item = &routed.item;
+    Sighting {
+        application: routed.application.uuid(),
+        wa_id: Some(item.recipient_wa_id.as_str()).filter(|id| is_wa_id(id)),
+        user: Some(item.recipient_user_id.as_str()).filter(|id| is_id(id)),
+        parent: Some(item.recipient_parent_user_id.as_str()).filter(|id| is_id(id)),
+        ..Sighting::default()
     }
 }
 

@@ -7,11 +7,10 @@ use outeract_batch::{Batcher, SubmitError};
 use outeract_clock::SharedRandom;
 use outeract_domain::{ApplicationId, Callback, Content, EventId, Submission};
 use outeract_graph::fault::{Scope, classify};
-use outeract_graph::{Client, GraphError, Outcome as Answer, wire};
+use outeract_graph::{Client, Outcome as Answer, wire};
 use outeract_rpc::trace;
 use uuid::Uuid;
 
-use super::MARKETING_STOPPED;
 use super::breaker::{Breaker, Sign};
 use super::cargo::{Cargo, Parcel};
 use super::credentials::{Credential, Credentials};
@@ -21,7 +20,7 @@ use super::media::{Attached, Unsendable};
 use super::record::{Finding, Note, Recorder};
 use super::scheduler::{Admission, LaneId, NumberId, Outcome};
 use crate::config::Timing;
-use crate::contacts::{Consent, Learner, Wish, Wished};
+use crate::contacts::Learner;
 use crate::events::Subject;
 use crate::files::Media;
 use crate::projection::{Connection, Projection};
@@ -47,7 +46,6 @@ pub(crate) struct Line {
     pub breaker: Breaker,
     pub templates: Templates,
     pub learner: Learner,
-    pub consent: Consent,
     pub timing: Timing,
 }
 
@@ -190,23 +188,6 @@ impl Line {
         }
     }
 
-    /// A refusal can say what the user wishes. What is missed here Meta says again, the next time.
-    async fn heed(&self, flight: &Flight<'_>, error: &GraphError) {
-        if error.code != MARKETING_STOPPED {
-            return;
-        }
-        let wished = Wished {
-            application: flight.subject.application.uuid(),
-            contact: flight.admission.lane.contact,
-            connection: Some(flight.connection.id.uuid()),
-            wish: Wish::Refused,
-            at: None,
-        };
-        if let Err(cause) = self.consent.heed(&[wished]).await {
-            tracing::warn!(%cause, "A user's wish could not be noted");
-        }
-    }
-
     async fn load(&self, admission: &Admission<Cargo>) -> Result<Option<Arc<Parcel>>, ()> {
         let (message, asked) = (admission.message, Instant::now());
         let row = match self.loads.submit(message).await {
@@ -304,10 +285,7 @@ impl Line {
                     .answered(application, contact, wa_id.as_deref(), user_id.as_deref());
                 ended
             }
-            Some(Answer::Rejected(error)) => {
-                self.heed(&flight, &error).await;
-                self.rejected(flight, &error).await
-            }
+            Some(Answer::Rejected(error)) => self.rejected(flight, &error).await,
             Some(Answer::Unknown { http_status }) => self.unknown(flight, http_status).await,
             Some(Answer::NeverSent(_)) | None => self.never_sent(flight).await,
         }

@@ -45,14 +45,6 @@ pub(crate) struct Closing<'a> {
     pub seconds_ago: Option<f64>,
 }
 
-/// A user who wants no marketing from a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Suppression {
-    pub application: Uuid,
-    pub contact: Uuid,
-    pub connection: Uuid,
-}
-
 /// Whom a message goes to.
 #[derive(Debug, Clone)]
 pub(crate) struct Addressee {
@@ -76,9 +68,6 @@ pub(crate) struct Window {
     /// Seconds until it closes; none: Meta closed it.
     pub window_left: Option<f64>,
 }
-
-/// [`Suppression`]s that come from a refusal of Meta's.
-const META_REFUSAL: i16 = 3;
 
 /// What is known of recipients. A template whose category is not known counts as marketing.
 pub(crate) async fn look(conn: &mut PgConnection, asked: &[Asked<'_>]) -> sqlx::Result<Vec<Standing>> {
@@ -172,28 +161,6 @@ pub(crate) async fn close_windows(conn: &mut PgConnection, closings: &[Closing<'
         &contacts,
         &times as _,
         &ago as _,
-    )
-    .execute(conn)
-    .await?;
-    Ok(())
-}
-
-/// Meta refused marketing because users stopped it. In order.
-pub(crate) async fn suppress(conn: &mut PgConnection, suppressions: &[Suppression]) -> sqlx::Result<()> {
-    let applications: Vec<_> = suppressions.iter().map(|new| new.application).collect();
-    let contacts: Vec<_> = suppressions.iter().map(|new| new.contact).collect();
-    let connections: Vec<_> = suppressions.iter().map(|new| new.connection).collect();
-    sqlx::query!(
-        r#"
-        INSERT INTO messaging.suppression (application_id, contact_id, connection_id, source, at)
-        SELECT new.application, new.contact, new.connection, $4::smallint, messaging.now_()
-        FROM unnest($1::uuid[], $2::uuid[], $3::uuid[]) AS new (application, contact, connection)
-        ON CONFLICT (application_id, contact_id, connection_id) DO NOTHING
-        "#,
-        &applications,
-        &contacts,
-        &connections,
-        META_REFUSAL,
     )
     .execute(conn)
     .await?;

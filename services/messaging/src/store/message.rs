@@ -39,6 +39,7 @@ pub(crate) struct Suspect {
     pub id: Uuid,
     pub application: Uuid,
     pub connection: Uuid,
+    pub contact: Uuid,
     pub number: String,
     /// The highest attempt that was begun.
     pub attempt: i32,
@@ -130,7 +131,7 @@ pub(crate) async fn by_id(conn: &mut PgConnection, asked: &[(i64, Uuid)]) -> sql
     sqlx::query_as!(
         Suspect,
         r#"
-        SELECT asked.ordinal AS "ordinal!", m.id, m.application_id AS application, m.connection_id AS connection, m.phone_number_id AS number,
+        SELECT asked.ordinal AS "ordinal!", m.id, m.application_id AS application, m.connection_id AS connection, m.contact_id AS contact, m.phone_number_id AS number,
                coalesce(q.attempt, e.attempt) AS "attempt!"
         FROM unnest($1::bigint[], $2::uuid[]) AS asked (ordinal, id)
         CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.id LIMIT 1) m
@@ -161,19 +162,4 @@ pub(crate) async fn by_wamid(conn: &mut PgConnection, asked: &[(i64, &[u8])]) ->
     )
     .fetch_all(conn)
     .await
-}
-
-/// Who messages go to.
-pub(crate) async fn recipients(conn: &mut PgConnection, messages: &[Uuid]) -> sqlx::Result<Vec<(Uuid, Uuid)>> {
-    let rows = sqlx::query!(
-        r#"
-        SELECT asked.id AS "id!", m.contact_id AS contact
-        FROM unnest($1::uuid[]) AS asked (id)
-        CROSS JOIN LATERAL (SELECT m.contact_id FROM messaging.message m WHERE m.id = asked.id LIMIT 1) m
-        "#,
-        messages,
-    )
-    .fetch_all(conn)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, row.contact)).collect())
 }

@@ -1,6 +1,6 @@
 //! What Meta's refusals teach the gate: a window that is closed (131047), a user who wants no marketing (131050), a place in the quota that was not used after all.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::contacts::{Consent, Wish, Wished};
 use crate::projection::Projection;
-use crate::store::gate::{self as store, Addressee, Closing, Suppression};
+use crate::store::gate::{self as store, Addressee, Closing};
 use crate::store::quota::{self, Claim};
 use crate::store::{DbError, run};
 use crate::window::Windows;
@@ -42,6 +43,7 @@ pub(crate) struct Conclude {
     db: PgPool,
     windows: Windows,
     projection: Projection,
+    consent: Consent,
 }
 
 /// The entrance. Cheap to clone.
@@ -79,7 +81,7 @@ impl Refused {
 
 impl Aftermath {
     /// An aftermath, and its task in `context`.
-    pub(crate) fn start(context: &Context, windows: Windows, projection: Projection) -> Self {
+    pub(crate) fn start(context: &Context, windows: Windows, projection: Projection, consent: Consent) -> Self {
         let config = BatchConfig {
             flushers: 1,
             ..BatchConfig::new("aftermath")
@@ -88,6 +90,7 @@ impl Aftermath {
             db: context.db.clone(),
             windows,
             projection,
+            consent,
         };
         let (batcher, flushers) = Batcher::new(config, conclude);
         for flusher in flushers {
@@ -186,19 +189,23 @@ impl Conclude {
 
     async fn suppress(&self, refused: &[Refused], found: &HashMap<Uuid, Addressee>) -> Result<(), DbError> {
         let stopped = with(refused, found).filter(|(refused, _)| refused.code == MARKETING_STOPPED);
-        let stopped: BTreeSet<_> = stopped
-            .map(|(_, to)| Suppression {
+        let wishes: Vec<_> = stopped
+            .map(|(refused, to)| Wished {
                 application: to.application,
                 contact: to.contact,
-                connection: to.connection,
+                connection: Some(to.connection),
+                wish: Wish::Refused,
+                at: match refused.when {
+                    When::At(at) => Some(at),
+                    // A moment ago.
+                    When::Ago(_) => None,
+                },
             })
             .collect();
-        if stopped.is_empty() {
-            return Ok(());
+        if !wishes.is_empty() {
+            self.consent.heed(&wishes).await?;
         }
-        let stopped: Vec<_> = stopped.into_iter().collect();
-        metrics::counter!("messaging_opt_outs_total", "source" => "meta_refusal").increment(stopped.len() as u64);
-        run!(self.db, "suppression.add", |conn| store::suppress(conn, &stopped))
+        Ok(())
     }
 
     async fn release(&self, refused: &[Refused], found: &HashMap<Uuid, Addressee>) -> Result<(), DbError> {

@@ -9,7 +9,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::*;
 use crate::store::aside::{self, Park, Refusal};
-use crate::store::gate::{self, Asked, Closing, Suppression};
+use crate::store::gate::{self, Asked, Closing};
 use crate::store::{apply, message};
 
 const CONTACT: Uuid = Uuid::from_u128(7);
@@ -246,7 +246,7 @@ async fn windows_come_to_the_same_end_in_whatever_order_their_news_come() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_marketing_puts_the_user_on_the_list_once() {
+async fn whom_a_message_went_to_is_found_by_its_id() {
     let world = World::new().await;
     let message = world.message(HOLD).await;
     let mut conn = world.conn().await;
@@ -257,17 +257,4 @@ async fn a_refusal_for_marketing_puts_the_user_on_the_list_once() {
             .collect::<Vec<_>>(),
         [(message, CONTACT, CONNECTION)]
     );
-    let suppression = Suppression {
-        application: APPLICATION,
-        contact: CONTACT,
-        connection: CONNECTION,
-    };
-    for _ in 0..2 {
-        gate::suppress(&mut conn, &[suppression]).await.expect("suppressed");
-    }
-    let sources: Vec<i16> = sqlx::query_scalar("SELECT source FROM messaging.suppression")
-        .fetch_all(world.database.admin())
-        .await
-        .expect("rows");
-    assert_eq!(sources, [3]);
 }

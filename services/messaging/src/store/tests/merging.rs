@@ -198,13 +198,13 @@ async fn ids_suppressions_and_places_follow_and_following_twice_changes_nothing(
         "INSERT INTO messaging.suppression VALUES ('00000000-0000-0000-0000-000000000a99', $1, '00000000-0000-0000-0000-0000000000c0', 2, '2026-01-01')",
         "INSERT INTO messaging.suppression VALUES ('00000000-0000-0000-0000-000000000a99', $1, '00000000-0000-0000-0000-000000000000', 4, '2026-01-01')",
         "INSERT INTO messaging.suppression_lifted VALUES ('00000000-0000-0000-0000-000000000a99', $1, '00000000-0000-0000-0000-0000000000c1', 1, '2026-01-01')",
-        "INSERT INTO messaging.quota_member VALUES ('portfolio', $1, 100, ARRAY[$1], ARRAY[100]), ('alone', $1, 100, ARRAY[$1], ARRAY[100])",
+        "INSERT INTO messaging.quota_member VALUES ('portfolio', $1, 100, '{00000000-0000-0000-0000-000000000001}', '{100}'), ('alone', $1, 100, '{}', '{}')",
     ] {
         world.execute(sql, source).await;
     }
     for sql in [
         "INSERT INTO messaging.suppression VALUES ('00000000-0000-0000-0000-000000000a99', $1, '00000000-0000-0000-0000-0000000000c0', 1, '2026-01-02')",
-        "INSERT INTO messaging.quota_member VALUES ('portfolio', $1, 90, ARRAY[$1], ARRAY[90])",
+        "INSERT INTO messaging.quota_member VALUES ('portfolio', $1, 90, '{00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000002}', '{80,90}')",
         "INSERT INTO messaging.quota_minute SELECT 'portfolio', m, 5 FROM unnest('{90,100}'::integer[]) m WHERE $1::uuid IS NOT NULL",
         "INSERT INTO messaging.quota_minute SELECT 'alone', 100, 5 WHERE $1::uuid IS NOT NULL",
         "INSERT INTO messaging.portfolio (id) SELECT p FROM unnest('{portfolio,alone}'::text[]) p WHERE $1::uuid IS NOT NULL",
@@ -248,8 +248,8 @@ async fn ids_suppressions_and_places_follow_and_following_twice_changes_nothing(
                 .await,
             1
         );
-        let mut members: Vec<(String, Uuid, i32)> =
-            sqlx::query_as("SELECT portfolio_id, contact_id, minute FROM messaging.quota_member")
+        let mut members: Vec<(String, Uuid, i32, Vec<Uuid>, Vec<i32>)> =
+            sqlx::query_as("SELECT portfolio_id, contact_id, minute, messages, minutes FROM messaging.quota_member")
                 .fetch_all(world.database.admin())
                 .await
                 .expect("rows");
