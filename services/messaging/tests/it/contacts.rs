@@ -641,7 +641,6 @@ async fn windows_open_at_the_contact_whatever_is_said() {
     assert_eq!(opened, [contact_of(&results[0]).uuid()]);
 }
 
-#[ignore = "a contact does not learn its wa_id from a status that alone proves the acceptance: not found yet"]
 #[tokio::test]
 async fn a_late_acceptance_that_only_a_status_proves_teaches_its_recipient_too() {
     let suite = Suite::with_strangers(1).await;
