@@ -334,7 +334,7 @@ mod tests {
             "https://a b",
             "https://",
             "a.b",
-            &format!("https://{}", "a".repeat(2_000)),
+            &format!("https://{}", "a".repeat(2_048)),
         ] {
             assert!(!taken(refused, HTTPS), "{refused}");
         }
