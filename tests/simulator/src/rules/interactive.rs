@@ -79,7 +79,7 @@ const PRODUCT_ITEM: &[Field] = &[required("product_retailer_id", Rule::Short(256
 const FLOW: &[Field] = &[
     required("flow_message_version", Rule::OneOf(&["3"])),
     optional("flow_token", Rule::Short(256)),
-    optional("flow_id", Rule::Short(256)),
+    optional("flow_id", Rule::Digits),
     optional("flow_name", Rule::Short(256)),
     required("flow_cta", Rule::Short(30)),
     optional("mode", Rule::OneOf(&["draft", "published"])),
@@ -318,14 +318,14 @@ fn is_pictograph(character: char) -> bool {
 
 fn product(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<(), Refusal> {
     let known = &[
-        required("catalog_id", Rule::Short(256)),
+        required("catalog_id", Rule::Digits),
         required("product_retailer_id", Rule::Short(256)),
     ];
     fields(action, known, path, &[])
 }
 
 fn products(action: &Map<String, Value>, path: &Path<'_>, _: &mut Checked) -> Result<(), Refusal> {
-    fields(action, &[required("catalog_id", Rule::Short(256))], path, &["sections"])?;
+    fields(action, &[required("catalog_id", Rule::Digits)], path, &["sections"])?;
     product_sections(action, path)
 }
 

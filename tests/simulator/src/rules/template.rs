@@ -264,7 +264,7 @@ fn parameter(value: &Value, path: &Path<'_>, checked: &mut Checked) -> Result<Pa
         "product" => {
             let known = &[
                 required("product_retailer_id", Rule::Text(256)),
-                required("catalog_id", Rule::Short(256)),
+                required("catalog_id", Rule::Digits),
             ];
             fields(object(content, &path)?, known, &path, &[])?;
             Place::Product
