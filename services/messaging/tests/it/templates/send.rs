@@ -275,6 +275,36 @@ async fn what_does_not_fit_is_told_by_the_names_that_the_request_has_for_it() {
             "content.template.buttons"
         ]
     );
+    let code = TemplateContent {
+        name: "verification_code".to_owned(),
+        language_code: "en_US".to_owned(),
+        one_time_code: "123456".to_owned(),
+        ..TemplateContent::default()
+    };
+    let nameless = SendMessageRequest {
+        to_external_id: "US.13491208655302741918".to_owned(),
+        ..whole(number, code)
+    };
+    let wrong = client.send_message(nameless).await.expect_err("no number");
+    assert_eq!(fields(&wrong), ["to_external_id"]);
+    let over = TemplateContent {
+        name: "flash_sale".to_owned(),
+        body: texts(&["Ann", "SALE25"]),
+        buttons: vec![
+            button(0, template_button::Kind::CouponCode("SALE25".to_owned())),
+            button(1, template_button::Kind::UrlSuffix("a".to_owned())),
+        ],
+        offer_expire_time: Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        }),
+        ..spring_offer()
+    };
+    let wrong = client
+        .send_message(whole(number, over))
+        .await
+        .expect_err("the offer has ended");
+    assert_eq!(fields(&wrong), ["content.template.offer_expire_time"]);
     let fallback = SendMessageRequest {
         fallback_template: Some(TemplateContent {
             body: texts(&["Ann"]),
