@@ -10,13 +10,10 @@ use std::time::Duration;
 use outeract_egress::{Client as Http, Config as HttpConfig};
 use outeract_graph::fault::{self, Class};
 use outeract_graph::signature::Verifier;
-use outeract_graph::template::{Button, Change, News, Parts};
 use outeract_graph::webhook::{Item, Kind, parse};
 use outeract_graph::{CallError, Client, Outcome, Token};
 use outeract_seal::Secret;
-use outeract_simulator::control::{
-    ChangeTemplate, ChangeToken, ChangeWaba, Client as Control, Inbound, NewWorld, WorldCreated,
-};
+use outeract_simulator::control::{ChangeTemplate, ChangeToken, Client as Control, Inbound, NewWorld, WorldCreated};
 use outeract_simulator::{Config, Effect, Handle, Match, Simulator, StatusDelays, Switches};
 use serde_json::{Value, json};
 use support::{Sink, USER, number, text};
@@ -400,84 +397,4 @@ async fn answers_of_templates_and_of_users_without_numbers_are_read() {
     );
     let told = |field: &str| items.iter().filter(|item| item.field == field).count();
     assert_eq!(told("message_template_status_update"), 1);
-}
-
-#[tokio::test]
-async fn templates_are_listed_page_by_page_and_their_news_is_understood() {
-    let stage = Stage::new(subscribed()).await;
-    let account = stage.world.wabas[0].waba_id.clone();
-    let waba = account.parse().expect("digits");
-    let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
-    loop {
-        let (page, usage) = stage
-            .client
-            .list_templates(&stage.token, &waba, after.as_deref(), 3)
-            .await;
-        let page = page.expect("a page");
-        assert_eq!(
-            (page.unreadable, usage.app_percent, usage.regain_after),
-            (0, 0, Duration::ZERO)
-        );
-        pages += 1;
-        listed.extend(page.templates);
-        after = page.after;
-        if after.is_none() {
-            break;
-        }
-    }
-    assert_eq!((listed.len(), pages), (7, 3));
-    let update = listed
-        .iter()
-        .find(|template| template.name == "delivery_update")
-        .expect("there");
-    assert_eq!(
-        (
-            update.named,
-            update.status.as_str(),
-            update.quality.as_str(),
-            update.reason.as_str()
-        ),
-        (Some(true), "APPROVED", "UNKNOWN", "")
-    );
-    let code = listed
-        .iter()
-        .find(|template| template.name == "verification_code")
-        .expect("there");
-    let parts = Parts::parse(code.components.as_bytes()).expect("parts");
-    assert_eq!(parts.buttons, [Button::OneTimeCode]);
-
-    stage
-        .control
-        .set_template_status(&update.id, "PAUSED")
-        .await
-        .expect("paused");
-    assert!(stage.control.idle(Duration::from_secs(20)).await.expect("idle"));
-    let told = stage.sink.posts().into_iter().flat_map(|(_, body)| {
-        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
-        body["entry"][0]["changes"].as_array().cloned().unwrap_or_default()
-    });
-    let told = told.filter(|change| change["field"] == "message_template_status_update");
-    let news: Vec<_> = told
-        .filter_map(|change| News::parse("message_template_status_update", change["value"].to_string().as_bytes()))
-        .collect();
-    let [news] = &news[..] else {
-        panic!("one piece of news, not {}", news.len())
-    };
-    assert_eq!(
-        (&news.id, news.name.as_str(), news.language.as_str()),
-        (&update.id, "delivery_update", "en_US")
-    );
-    assert!(matches!(&news.change, Change::Status { event, .. } if event == "PAUSED"));
-
-    let spent = ChangeWaba {
-        management_calls_per_hour: Some(1),
-        ..ChangeWaba::default()
-    };
-    stage.control.change_waba(&account, &spent).await.expect("changed");
-    let (refused, usage) = stage.client.list_templates(&stage.token, &waba, None, 3).await;
-    let Err(CallError::Refused(error)) = refused else {
-        panic!("refused")
-    };
-    assert_eq!((error.code, usage.account_percent >= 100), (80_007, true));
-    assert!(usage.regain_after > Duration::from_mins(50), "{usage:?}");
 }

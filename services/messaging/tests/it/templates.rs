@@ -1,8 +1,10 @@
 //! Templates: read from Meta, listed, and sent.
 
 mod agree;
+mod given;
 mod read;
 mod send;
+mod wait;
 
 use outeract_proto::messaging::v1::{ListTemplatesRequest, SyncTemplatesRequest, Template};
 use outeract_proto::r#type::v1::ErrorReason;
