@@ -388,7 +388,6 @@ async fn a_refused_token_waits_for_a_younger_one() {
     eventually(SOON, async || suite.ledger().await.len() >= 20).await;
 }
 
-#[ignore = "fails at times since templates share the credentials: cause not looked into"]
 #[tokio::test]
 async fn a_refused_token_is_exchanged_at_once_if_there_is_a_younger_one() {
     let suite = Suite::new().await;
@@ -399,6 +398,8 @@ async fn a_refused_token_is_exchanged_at_once_if_there_is_a_younger_one() {
         .send_message(request(number, "+14155551234"))
         .await
         .expect("sent");
+    // A reading that met the dead token would bring the younger one before the message asks for it.
+    suite.templates_known().await;
     // The token in memory dies; the connection service has another, and its push was lost.
     let revoked = ChangeToken {
         token: number.token.clone(),
