@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use outeract_buckets::Buckets;
-use outeract_domain::Template;
+use outeract_domain::{Template, Violation};
 use outeract_graph::Client;
 use outeract_graph::template::{Change, News};
 use outeract_proto::messaging::v1::TemplateStatus;
@@ -128,6 +128,7 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Templates {
         credentials: needs.credentials,
         graph: needs.graph,
         buckets: needs.buckets,
+        clock: Arc::clone(&context.clock),
         random: Arc::clone(&context.random),
         stop: context.stop.clone(),
     };
@@ -194,7 +195,13 @@ impl Templates {
         if definition.status() != TemplateStatus::Approved {
             return Err(fault::not_approved(&definition));
         }
-        let violations = definition.check(template);
+        let mut violations = definition.check(template);
+        if template
+            .offer_expires_at()
+            .is_some_and(|at| at <= self.0.reader.clock.now())
+        {
+            violations.push(Violation::new("offer_expire_time", "must be in the future"));
+        }
         if violations.is_empty() {
             Ok(definition)
         } else {
@@ -267,11 +274,9 @@ impl Templates {
 
     /// Sees to it that the account's templates were read at least once.
     async fn first(&self, waba: &str) -> Result<(), SyncError> {
-        let permit = Arc::clone(&self.0.asked).acquire_owned().await;
-        let permit = permit.map_err(|_| SyncError::Full)?;
+        let db = &self.0.reader.db;
         let mut early = None;
         loop {
-            let db = &self.0.reader.db;
             if run!(db, "template_sync.synced_at", |conn| template_sync::synced_at(
                 conn, waba
             ))?
@@ -283,12 +288,17 @@ impl Templates {
             if let Some(early) = early {
                 return Err(SyncError::Early(wait(early)));
             }
+            let permit = Arc::clone(&self.0.asked).acquire_owned().await;
+            let permit = permit.map_err(|_| SyncError::Full)?;
             match self.begin(waba).await? {
                 Ok(reading) => {
                     self.hand_over(reading, permit).await?;
                     return Ok(());
                 }
-                Err(running) if running.runs => tokio::time::sleep(PEEK).await,
+                Err(running) if running.runs => {
+                    drop(permit);
+                    tokio::time::sleep(PEEK).await;
+                }
                 Err(done) => early = Some(done),
             }
         }

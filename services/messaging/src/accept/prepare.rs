@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outeract_domain::{ApplicationId, Content, FileId, Priority};
+use outeract_domain::{ApplicationId, Content, FileId, Priority, Recipient};
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::{Fault, trace};
 
@@ -165,7 +165,15 @@ impl Preparer {
             admitted.map_err(|fault| faults.push(fault)).ok()
         };
         let template = admit(contents.first(), "content.template").await;
-        admit(draft.fallback.as_ref(), "fallback_template").await;
+        let fallback = admit(draft.fallback.as_ref(), "fallback_template").await;
+        let code = [&template, &fallback]
+            .into_iter()
+            .flatten()
+            .any(|template| template.is_one_time_code());
+        if code && matches!(draft.to, Recipient::User(_)) {
+            let description = "must be a phone number: Meta sends one-time codes to no user id";
+            faults.push(Fault::invalid("to_external_id", description));
+        }
         if faults.is_empty() { Ok(template) } else { Err(faults) }
     }
 }

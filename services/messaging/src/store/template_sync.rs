@@ -33,7 +33,7 @@ pub(crate) struct Listed {
 /// Why no reading may begin now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Early {
-    /// Seconds until one may.
+    /// Seconds until one may, unless one runs as long.
     pub wait: f64,
     /// One runs.
     pub runs: bool,
@@ -104,7 +104,7 @@ pub(crate) async fn begin(conn: &mut PgConnection, waba: &str, lease: Uuid) -> s
     let early = sqlx::query_as!(
         Early,
         r#"
-        SELECT extract(epoch FROM greatest(s.not_before, s.lease_until) - clock.now)::double precision AS "wait!", s.lease_until > clock.now AS "runs!"
+        SELECT extract(epoch FROM greatest(s.not_before, clock.now) - clock.now)::double precision AS "wait!", s.lease_until > clock.now AS "runs!"
         FROM messaging.template_sync s CROSS JOIN (SELECT messaging.now_() AS now OFFSET 0) clock WHERE s.waba_id = $1
         "#,
         waba,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use outeract_runtime::OnExit;
 use time::OffsetDateTime;
+use time::macros::datetime;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::MissedTickBehavior;
 
@@ -24,6 +25,8 @@ struct Keeper {
     seen: HashMap<String, OffsetDateTime>,
 }
 
+/// Nothing has changed since then: the first look only learns the time. What changed before it, no memory of this process holds.
+const NOTHING: OffsetDateTime = datetime!(9999-01-01 0:00 UTC);
 /// What changed while a look was taken is seen by the next: by this much they overlap.
 const OVERLAP: time::Duration = time::Duration::seconds(10);
 
@@ -35,7 +38,7 @@ pub(crate) async fn keep(templates: Templates, timing: Timing) {
     let mut keeper = Keeper {
         templates,
         introduced: HashSet::new(),
-        since: OffsetDateTime::UNIX_EPOCH,
+        since: NOTHING,
         seen: HashMap::new(),
     };
     let mut look = tokio::time::interval(timing.refresh);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use outeract_buckets::{Buckets, Take};
-use outeract_clock::SharedRandom;
+use outeract_clock::{SharedClock, SharedRandom};
 use outeract_domain::WabaId;
 use outeract_egress::{Cause, SendError};
 use outeract_graph::fault::{Class, Scope, classify};
@@ -30,6 +30,7 @@ pub(crate) struct Reader {
     /// Takes answers of several megabytes.
     pub graph: Client,
     pub buckets: Buckets,
+    pub clock: SharedClock,
     pub random: SharedRandom,
     pub stop: Stop,
 }

@@ -2,7 +2,9 @@
 
 mod checked;
 mod filled;
+mod given;
 mod heard;
+mod measured;
 
 use outeract_proto::messaging::v1::{TemplateCategory, TemplateStatus};
 use serde_json::{Value, json};

@@ -139,10 +139,10 @@ async fn without_the_connection_service_known_callers_and_tokens_go_on() {
 #[tokio::test]
 async fn without_a_token_messages_wait_until_there_is_one() {
     let suite = Suite::new().await;
+    suite.siblings.state.tokens.lock().expect("tokens").clear();
     let instance = suite.start().await;
     let mut client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];
-    suite.siblings.state.tokens.lock().expect("tokens").clear();
     let started = Instant::now();
     let answer = client
         .send_message(request(number, "+14155551234"))

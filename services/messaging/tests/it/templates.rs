@@ -1,8 +1,10 @@
 //! Templates: read from Meta, listed, and sent.
 
 mod agree;
+mod given;
 mod read;
 mod send;
+mod wait;
 
 use outeract_proto::messaging::v1::{ListTemplatesRequest, SyncTemplatesRequest, Template};
 use outeract_proto::r#type::v1::ErrorReason;
@@ -23,7 +25,7 @@ const MINUTE: time::Duration = time::Duration::seconds(61);
 impl Suite {
     /// Waits until the account's templates were read.
     pub(crate) async fn templates_known(&self) {
-        eventually(SOON, async || self.template_count().await == DEFAULTS as i64).await;
+        eventually(SOON, async || self.template_count().await >= DEFAULTS as i64).await;
     }
 
     async fn template_count(&self) -> i64 {

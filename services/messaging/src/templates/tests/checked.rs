@@ -1,86 +1,15 @@
 //! The whole form.
 
-use outeract_domain::Template;
-use outeract_events::content::template_from_proto;
 use outeract_proto::messaging::v1::template_button::Kind as Button;
 use outeract_proto::messaging::v1::template_header::Kind as Header;
-use outeract_proto::messaging::v1::template_parameter::Value as Parameter;
 use outeract_proto::messaging::v1::{
-    Catalog, LocationContent, Media, Product, ProductSection, TemplateButton, TemplateCard, TemplateContent,
-    TemplateCurrency, TemplateDocument, TemplateFlow, TemplateHeader, TemplateParameter, TemplateProducts, media,
+    Catalog, LocationContent, Product, ProductSection, TemplateCard, TemplateContent, TemplateDocument, TemplateFlow,
+    TemplateProducts,
 };
 use prost_types::Timestamp;
 
+use super::given::{button, coupon, fits, full, header, named_text, paths, picture, suffix, text, texts};
 use super::*;
-
-fn text(text: &str) -> TemplateParameter {
-    named_text("", text)
-}
-
-fn named_text(name: &str, text: &str) -> TemplateParameter {
-    TemplateParameter {
-        name: name.to_owned(),
-        value: Some(Parameter::Text(text.to_owned())),
-    }
-}
-
-fn texts(given: &[&str]) -> Vec<TemplateParameter> {
-    given.iter().map(|given| text(given)).collect()
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "as the field wants it")]
-fn header(kind: Header) -> Option<TemplateHeader> {
-    Some(TemplateHeader { kind: Some(kind) })
-}
-
-fn picture() -> Media {
-    Media {
-        source: Some(media::Source::Link("https://pictures.example/1.jpg".to_owned())),
-    }
-}
-
-fn button(index: i32, kind: Button) -> TemplateButton {
-    TemplateButton {
-        index,
-        kind: Some(kind),
-    }
-}
-
-fn suffix(index: i32, suffix: &str) -> TemplateButton {
-    button(index, Button::UrlSuffix(suffix.to_owned()))
-}
-
-fn coupon(index: i32) -> TemplateButton {
-    button(index, Button::CouponCode("25OFF".to_owned()))
-}
-
-fn template(content: TemplateContent) -> Template {
-    let content = TemplateContent {
-        name: "name".to_owned(),
-        language_code: "en_US".to_owned(),
-        ..content
-    };
-    template_from_proto(content).expect("within the limits")
-}
-
-/// Where the message does not fit.
-fn paths(definition: &Definition, content: TemplateContent) -> Vec<String> {
-    let violations = definition.check(&template(content));
-    violations.into_iter().map(|violation| violation.path).collect()
-}
-
-fn fits(definition: &Definition, content: TemplateContent) {
-    assert_eq!(definition.check(&template(content)), []);
-}
-
-fn full() -> TemplateContent {
-    TemplateContent {
-        header: header(Header::Text(text("Summer Sale"))),
-        body: texts(&["August", "25OFF", "25%"]),
-        buttons: vec![suffix(1, "summer"), coupon(2)],
-        ..TemplateContent::default()
-    }
-}
 
 #[test]
 fn numbered_places_are_counted() {
@@ -360,69 +289,6 @@ fn a_limited_offer_says_when_it_ends() {
         ..full()
     };
     assert_eq!(paths(&positional(), none), ["offer_expire_time"]);
-}
-
-#[test]
-fn texts_are_measured_with_everything_filled_in() {
-    let body = |fixed: usize, length: usize| {
-        let definition =
-            utility(&json!([{"type": "BODY", "text": format!("{}{{{{1}}}}{{{{1}}}}", "é".repeat(fixed))}]));
-        paths(
-            &definition,
-            TemplateContent {
-                body: texts(&[&"😀".repeat(length)]),
-                ..TemplateContent::default()
-            },
-        )
-    };
-    assert_eq!(body(24, 500), [""; 0]);
-    assert_eq!(body(25, 500), ["body"]);
-
-    let head = |length: usize| {
-        paths(
-            &positional(),
-            TemplateContent {
-                header: header(Header::Text(text(&"a".repeat(length)))),
-                ..full()
-            },
-        )
-    };
-    assert_eq!(head(60 - "Our  is on!".len()), [""; 0]);
-    assert_eq!(head(61 - "Our  is on!".len()), ["header.text"]);
-
-    let card = |length: usize| TemplateCard {
-        header: header(Header::Image(picture())),
-        body: texts(&[&"a".repeat(length)]),
-        buttons: vec![suffix(1, "a")],
-    };
-    let content = TemplateContent {
-        body: texts(&["Ann"]),
-        cards: vec![card(160 - "Only !".len()), card(200)],
-        ..TemplateContent::default()
-    };
-    assert_eq!(paths(&carousel(), content), ["cards[1].body"]);
-
-    // Amounts and dates count as they are shown.
-    let amounts = utility(&json!([{"type": "BODY", "text": format!("{}{{{{1}}}} {{{{2}}}}", "a".repeat(1_013))}]));
-    let shown = |amount: &str| TemplateContent {
-        body: vec![
-            TemplateParameter {
-                name: String::new(),
-                value: Some(Parameter::Currency(TemplateCurrency {
-                    fallback_value: amount.to_owned(),
-                    code: "USD".to_owned(),
-                    amount_1000: 1_000,
-                })),
-            },
-            TemplateParameter {
-                name: String::new(),
-                value: Some(Parameter::DateTime("today".to_owned())),
-            },
-        ],
-        ..TemplateContent::default()
-    };
-    fits(&amounts, shown("$1.00"));
-    assert_eq!(paths(&amounts, shown("$10.00")), ["body"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outeract_buckets::{Buckets, BucketsConfig};
-use outeract_clock::{SharedRandom, SystemRandom};
+use outeract_clock::{SharedRandom, SystemClock, SystemRandom};
 use outeract_egress as egress;
 use outeract_graph::Client;
 use outeract_rpc::{Channel, ServiceCredential};
@@ -45,6 +45,7 @@ fn process(db: &PgPool) -> (Templates, Stop) {
             max_replicas: 1,
         })
         .expect("buckets"),
+        clock: Arc::new(SystemClock),
         random,
         stop: stop.clone(),
     };

@@ -12,7 +12,7 @@ use outeract_proto::messaging::v1::{
 };
 use prost_types::Timestamp;
 
-use super::send::{button, named, picture, spring_offer, texts, whole};
+use super::given::{button, named, picture, spring_offer, texts, whole};
 use super::*;
 
 /// Chooses at random, always the same.

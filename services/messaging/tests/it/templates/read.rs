@@ -255,7 +255,7 @@ async fn what_changes_at_meta_changes_here_and_what_is_deleted_goes() {
     assert_eq!(suite.sync(&mut client).await.expect("read"), DEFAULTS as i32);
     // A second look comes by itself, a minute later.
     suite.database.advance(MINUTE).await;
-    suite.templates_known().await;
+    eventually(SOON, async || suite.template_count().await == DEFAULTS as i64).await;
 }
 
 #[tokio::test]

@@ -3,91 +3,14 @@
 use outeract_clock::{Clock as _, SystemClock};
 use outeract_domain::EventId;
 use outeract_proto::messaging::v1::message_content::Kind;
-use outeract_proto::messaging::v1::template_header::Kind as Header;
-use outeract_proto::messaging::v1::template_parameter::Value;
 use outeract_proto::messaging::v1::{
-    Media, MessageContent, PositionalParameter, Priority, SendMessageRequest, SendTemplateMessageRequest,
-    SubmissionState, TemplateButton, TemplateContent, TemplateHeader, TemplateParameter, media, template_button,
+    Priority, SendMessageRequest, SendTemplateMessageRequest, SubmissionState, TemplateContent, template_button,
 };
 use outeract_simulator::control::{ChangeTemplate, NewTemplate};
 
+use super::given::{Short, button, short, spring_offer, texts, whole};
 use super::*;
-use crate::suite::{Number, get, request};
-
-/// Type, index and text.
-type Short<'a> = (&'a str, i32, &'a str);
-
-fn short(number: &Number, name: &str, parameters: &[Short<'_>]) -> SendTemplateMessageRequest {
-    let SendMessageRequest {
-        idempotency_key,
-        connection_id,
-        to_external_id,
-        ..
-    } = request(number, "+14155551234");
-    let parameters = parameters.iter().map(|(kind, index, text)| PositionalParameter {
-        r#type: (*kind).to_owned(),
-        index: *index,
-        text: (*text).to_owned(),
-    });
-    SendTemplateMessageRequest {
-        idempotency_key,
-        connection_id,
-        to_external_id,
-        template_name: name.to_owned(),
-        language_code: "en_US".to_owned(),
-        parameters: parameters.collect(),
-        ..SendTemplateMessageRequest::default()
-    }
-}
-
-pub(super) fn whole(number: &Number, template: TemplateContent) -> SendMessageRequest {
-    SendMessageRequest {
-        content: Some(MessageContent {
-            kind: Some(Kind::Template(template)),
-        }),
-        ..request(number, "+14155551234")
-    }
-}
-
-pub(super) fn texts(texts: &[&str]) -> Vec<TemplateParameter> {
-    texts.iter().map(|text| named("", text)).collect()
-}
-
-pub(super) fn named(name: &str, text: &str) -> TemplateParameter {
-    TemplateParameter {
-        name: name.to_owned(),
-        value: Some(Value::Text(text.to_owned())),
-    }
-}
-
-pub(super) fn button(index: i32, kind: template_button::Kind) -> TemplateButton {
-    TemplateButton {
-        index,
-        kind: Some(kind),
-    }
-}
-
-pub(super) fn picture() -> Media {
-    Media {
-        source: Some(media::Source::Link("https://pictures.example/spring.jpg".to_owned())),
-    }
-}
-
-pub(super) fn spring_offer() -> TemplateContent {
-    TemplateContent {
-        name: "spring_offer".to_owned(),
-        language_code: "en_US".to_owned(),
-        header: Some(TemplateHeader {
-            kind: Some(Header::Image(picture())),
-        }),
-        body: texts(&["Ann", "20%"]),
-        buttons: vec![
-            button(1, template_button::Kind::UrlSuffix("spring".to_owned())),
-            button(3, template_button::Kind::CouponCode("SPRING20".to_owned())),
-        ],
-        ..TemplateContent::default()
-    }
-}
+use crate::suite::{get, request};
 
 #[tokio::test]
 async fn a_template_message_is_filled_and_sent() {
@@ -275,6 +198,36 @@ async fn what_does_not_fit_is_told_by_the_names_that_the_request_has_for_it() {
             "content.template.buttons"
         ]
     );
+    let code = TemplateContent {
+        name: "verification_code".to_owned(),
+        language_code: "en_US".to_owned(),
+        one_time_code: "123456".to_owned(),
+        ..TemplateContent::default()
+    };
+    let nameless = SendMessageRequest {
+        to_external_id: "US.13491208655302741918".to_owned(),
+        ..whole(number, code)
+    };
+    let wrong = client.send_message(nameless).await.expect_err("no number");
+    assert_eq!(fields(&wrong), ["to_external_id"]);
+    let over = TemplateContent {
+        name: "flash_sale".to_owned(),
+        body: texts(&["Ann", "SALE25"]),
+        buttons: vec![
+            button(0, template_button::Kind::CouponCode("SALE25".to_owned())),
+            button(1, template_button::Kind::UrlSuffix("a".to_owned())),
+        ],
+        offer_expire_time: Some(prost_types::Timestamp {
+            seconds: 1_700_000_000,
+            nanos: 0,
+        }),
+        ..spring_offer()
+    };
+    let wrong = client
+        .send_message(whole(number, over))
+        .await
+        .expect_err("the offer has ended");
+    assert_eq!(fields(&wrong), ["content.template.offer_expire_time"]);
     let fallback = SendMessageRequest {
         fallback_template: Some(TemplateContent {
             body: texts(&["Ann"]),
