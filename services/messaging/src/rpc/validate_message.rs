@@ -51,7 +51,7 @@ pub(super) async fn validate_message(
                     answer.obstacles.push(refusal(&fault));
                 }
             }
-        }
+        },
     }
     answer.storable = answer.field_violations.is_empty() && answer.obstacles.iter().all(|obstacle| !obstacle.refuses);
     Ok(Response::new(answer))
@@ -67,11 +67,9 @@ async fn standing(service: &Messaging, order: &Order) -> Result<Vec<Obstacle>, F
             obstacles.push(refusal(&Fault::from(Refusal::Outside)));
         }
     }
-    if connection.paused {
-        obstacles.push(obstacle::connection_paused());
-    } else if !service.projection.sends(connection) {
-        obstacles.push(obstacle::held_by_operator("An operator holds its messages back."));
-    }
+    let held = service.projection.hold(connection);
+    obstacles.extend(held.map(|why| obstacle::held_by_operator(&why)));
+    obstacles.extend(connection.paused.then(obstacle::connection_paused));
     obstacles.extend(order.terms.send_at.map(obstacle::scheduled));
     Ok(obstacles)
 }

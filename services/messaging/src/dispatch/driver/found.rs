@@ -14,7 +14,7 @@ use crate::dispatch::call::{Line, expiry};
 use crate::dispatch::cargo::Cargo;
 use crate::dispatch::hints::Hinted;
 use crate::dispatch::pass::{Job, Page};
-use crate::dispatch::record::{Finding, Note, Noted};
+use crate::dispatch::record::{Finding, Note};
 use crate::dispatch::scheduler::{CLASSES, LaneId, NumberId, Offer, Offered};
 use crate::events::Subject;
 use crate::problem::{self, OUTCOME_UNKNOWN};
@@ -241,9 +241,7 @@ impl Driver {
         let recorder = self.parts.line.recorder.clone();
         self.chores.spawn(async move {
             // All are submitted before the first is waited for, so that they share statements.
-            let all = join_all(notes.into_iter().map(|note| recorder.try_record(note))).await;
-            let ended = all.iter().filter(|noted| **noted == Some(Noted::Ended)).count();
-            metrics::counter!("messaging_expired_total").increment(ended as u64);
+            join_all(notes.into_iter().map(|note| recorder.try_record(note))).await;
             Chore::Settled
         });
     }
