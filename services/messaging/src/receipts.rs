@@ -41,6 +41,8 @@ enum Fate {
 /// Messages that are taken at a time, and calls that are made at a time.
 const BATCH: i64 = 64;
 const CALLS: usize = 16;
+/// For a call: one number's trouble holds the others up no longer.
+const CALL: Duration = Duration::from_secs(5);
 /// Between looks without a ring: others ring elsewhere, and what was put off is due by itself.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries, and the waits between them: each four times the one before.
@@ -160,13 +162,15 @@ impl Drain {
                 return told("dropped", Fate::Settled);
             }
         };
-        match self.reader.read(&connection, &wamid, false).await {
-            Ok(()) => told("marked", Fate::Settled),
-            Err(error) if error.passes() && due.tries < TRIES => told("put_off", Fate::PutOff(wait(due.tries))),
-            Err(cause) => {
+        let last = due.tries >= TRIES;
+        match tokio::time::timeout(CALL, self.reader.read(&connection, &wamid, false)).await {
+            Ok(Ok(())) => told("marked", Fate::Settled),
+            Ok(Err(cause)) if last || !cause.passes() => {
                 tracing::debug!(connection.id = %connection.id, %cause, "A message is not marked as read");
                 told("dropped", Fate::Settled)
             }
+            Err(_) if last => told("dropped", Fate::Settled),
+            Ok(Err(_)) | Err(_) => told("put_off", Fate::PutOff(wait(due.tries))),
         }
     }
 }

@@ -62,7 +62,10 @@ impl Driver {
                     let offer = offer(&row, hint.awaited, now);
                     self.take_in(&hint.number, offer, now);
                 }
-                Some(_) => self.parts.waiters.tell(hint.message, queued()),
+                Some(_) => {
+                    self.scheduler.withdraw(&hint.number, hint.message, now);
+                    self.parts.waiters.tell(hint.message, queued());
+                }
                 None => {
                     self.scheduler.withdraw(&hint.number, hint.message, now);
                     if hint.awaited || self.parts.waiters.awaited(hint.message) {
