@@ -99,7 +99,10 @@ impl Order {
 fn named(target: Option<HoldTarget>) -> Result<(Target, String), Violation> {
     let violation = |field: &str, form: String| Violation::new(format!("target.{field}"), form);
     let Some(named) = target.and_then(|target| target.target) else {
-        return Err(Violation::new("target", "must name one: a number, a connection or an application"));
+        return Err(Violation::new(
+            "target",
+            "must name one: a number, a connection or an application",
+        ));
     };
     let (scope, key, name) = match named {
         Named::PhoneNumberId(text) => {

@@ -51,7 +51,7 @@ pub(super) async fn validate_message(
                     answer.obstacles.push(refusal(&fault));
                 }
             }
-        },
+        }
     }
     answer.storable = answer.field_violations.is_empty() && answer.obstacles.iter().all(|obstacle| !obstacle.refuses);
     Ok(Response::new(answer))
