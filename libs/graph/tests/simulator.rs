@@ -13,7 +13,7 @@ use outeract_graph::signature::Verifier;
 use outeract_graph::webhook::{Item, Kind, parse};
 use outeract_graph::{CallError, Client, Outcome, Token};
 use outeract_seal::Secret;
-use outeract_simulator::control::{ChangeTemplate, ChangeToken, Client as Control, Inbound, NewWorld, WorldCreated};
+use outeract_simulator::control::{ChangeTemplate, ChangeToken, Client as Control, Inbound, NewWorld, ReceiptQuery, WorldCreated};
 use outeract_simulator::{Config, Effect, Handle, Match, Simulator, StatusDelays, Switches};
 use serde_json::{Value, json};
 use support::{Sink, USER, number, text};
@@ -397,4 +397,48 @@ async fn answers_of_templates_and_of_users_without_numbers_are_read() {
     );
     let told = |field: &str| items.iter().filter(|item| item.field == field).count();
     assert_eq!(told("message_template_status_update"), 1);
+}
+
+#[tokio::test]
+async fn a_users_message_is_marked_as_read_and_typing_shown() {
+    let stage = Stage::new(subscribed()).await;
+    let user = Inbound {
+        phone_number_id: stage.number().to_owned(),
+        from: USER.to_owned(),
+        text: "Hello!".to_owned(),
+        ..Inbound::default()
+    };
+    let written = stage.control.inbound(&[user]).await.expect("written").remove(0).wamid;
+    let read = async |wamid: &str, typing| {
+        let wamid = outeract_domain::Wamid::new(wamid).expect("an id");
+        let number = number(stage.number());
+        stage.client.mark_read(&stage.token, &number, &wamid, typing).await
+    };
+    read(&written, false).await.expect("marked");
+    read(&written, true).await.expect("marked and shown");
+    let receipts = stage
+        .control
+        .receipts(&ReceiptQuery::default())
+        .await
+        .expect("receipts");
+    let told: Vec<_> = receipts.iter().map(|receipt| (&*receipt.wamid, receipt.typing)).collect();
+    assert_eq!(told, [(&*written, false), (&*written, true)]);
+    let unknown = read("wamid.HBgLMTQxNTU1NTEyMzQVAgASGBQ", false).await;
+    assert!(matches!(unknown, Err(CallError::Refused(error)) if error.code == 131_009));
+    for body in [r#"{"success":false}"#, "{}", "<html>"] {
+        let matches = Match {
+            endpoint: Some("receipts".to_owned()),
+            count: Some(1),
+            ..Match::default()
+        };
+        let effect = Effect::Respond {
+            status: 200,
+            content_type: None,
+            body: body.to_owned(),
+            execute: false,
+        };
+        stage.control.fault(matches, effect).await.expect("added");
+        let unclear = read(&written, false).await;
+        assert!(matches!(unclear, Err(CallError::Unintelligible { .. })), "{body}");
+    }
 }

@@ -5,8 +5,8 @@
 -- After then a message that still waits ends EXPIRED.
 ALTER TABLE messaging.queue ADD COLUMN expires_at timestamptz NOT NULL DEFAULT 'infinity';
 
--- A lane: who waits before whom.
-CREATE INDEX queue_contact ON messaging.queue (contact_id);
+-- Who waits before whom.
+CREATE INDEX queue_lane ON messaging.queue (contact_id, place);
 
 -- Kinds of messaging.outbox are also: 6 expired, 7 canceled; of sandboxed messages 8 sent, 9 delivered, 10 read.
 

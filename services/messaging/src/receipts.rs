@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
+use outeract_domain::ConnectionId;
 use outeract_runtime::{Context, OnExit, Stop};
 use sqlx::PgPool;
 use tokio::sync::Notify;
@@ -41,6 +42,8 @@ enum Fate {
 /// Messages that are taken at a time, and calls that are made at a time.
 const BATCH: i64 = 64;
 const CALLS: usize = 16;
+/// For a call: one number's trouble holds the others up no longer.
+const CALL: Duration = Duration::from_secs(5);
 /// Between looks without a ring: others ring elsewhere, and what was put off is due by itself.
 const POLL: Duration = Duration::from_secs(1);
 /// Tries, and the waits between them: each four times the one before.
@@ -108,28 +111,27 @@ impl Drain {
     async fn round(&self) -> Result<bool, DbError> {
         let due = run!(self.db, "receipt.take", |conn| store::take(conn, BATCH))?;
         let more = due.len() as i64 == BATCH;
-        let mut settled = Vec::new();
-        let mut put_off = (Vec::new(), Vec::new());
-        let mut fates = futures_util::stream::iter(due.into_iter().map(|due| self.mark(due))).buffer_unordered(CALLS);
-        while let Some((taken, fate)) = fates.next().await {
+        let mut fates: Vec<_> = futures_util::stream::iter(due.into_iter().map(|due| self.mark(due)))
+            .buffer_unordered(CALLS)
+            .collect()
+            .await;
+        // In their own order, so that overlapping statements cannot wait for each other in a circle.
+        fates.sort_unstable_by(|(one, _), (other, _)| (&one.number, one.contact).cmp(&(&other.number, other.contact)));
+        let (mut settled, mut late, mut waits) = (Vec::new(), Vec::new(), Vec::new());
+        for (taken, fate) in fates {
             match fate {
                 Fate::Settled => settled.push(taken),
                 Fate::PutOff(wait) => {
-                    put_off.0.push(taken);
-                    put_off.1.push(wait.as_secs_f64());
+                    late.push(taken);
+                    waits.push(wait.as_secs_f64());
                 }
             }
         }
-        drop(fates);
         if !settled.is_empty() {
-            // In their own order, so that overlapping statements cannot wait for each other in a circle.
-            settled.sort_unstable_by(|one, other| (&one.number, one.contact).cmp(&(&other.number, other.contact)));
             run!(self.db, "receipt.forget", |conn| store::forget(conn, &settled))?;
         }
-        if !put_off.0.is_empty() {
-            run!(self.db, "receipt.put_off", |conn| store::put_off(
-                conn, &put_off.0, &put_off.1
-            ))?;
+        if !late.is_empty() {
+            run!(self.db, "receipt.put_off", |conn| store::put_off(conn, &late, &waits))?;
         }
         Ok(more)
     }
@@ -145,10 +147,13 @@ impl Drain {
     }
 
     async fn fate(&self, due: &Due) -> Fate {
-        // Nobody wants it any more, or Meta does not take it any more.
-        let connection = self.projection.known(due.connection);
-        let Some(connection) = connection.filter(|connection| connection.auto_mark_read && !due.stale) else {
-            return told("dropped", Fate::Settled);
+        let last = due.tries >= TRIES;
+        // Whether it is wanted was decided when it was received: this process may not know that yet.
+        let connection = match self.projection.get(ConnectionId::from_uuid(due.connection)).await {
+            Ok(Some(connection)) if !due.stale => connection,
+            Ok(_) => return told("dropped", Fate::Settled),
+            Err(_) if last => return told("dropped", Fate::Settled),
+            Err(_) => return told("put_off", Fate::PutOff(wait(due.tries))),
         };
         let opened = self
             .vault
@@ -160,13 +165,14 @@ impl Drain {
                 return told("dropped", Fate::Settled);
             }
         };
-        match self.reader.read(&connection, &wamid, false).await {
-            Ok(()) => told("marked", Fate::Settled),
-            Err(error) if error.passes() && due.tries < TRIES => told("put_off", Fate::PutOff(wait(due.tries))),
-            Err(cause) => {
+        match tokio::time::timeout(CALL, self.reader.read(&connection, &wamid, false)).await {
+            Ok(Ok(())) => told("marked", Fate::Settled),
+            Ok(Err(cause)) if last || !cause.passes() => {
                 tracing::debug!(connection.id = %connection.id, %cause, "A message is not marked as read");
                 told("dropped", Fate::Settled)
             }
+            Err(_) if last => told("dropped", Fate::Settled),
+            Ok(Err(_)) | Err(_) => told("put_off", Fate::PutOff(wait(due.tries))),
         }
     }
 }

@@ -404,12 +404,13 @@ impl Protocol {
     }
 
     fn settle(&self, state: &mut State) -> Option<()> {
+        let lapsed = state.lapsed;
         let row = state
             .row
             .as_mut()
             .filter(|row| row.state == RowState::Unknown && !row.held)?;
         match self.policy {
-            Policy::Resend if row.resends == 0 => {
+            Policy::Resend if row.resends == 0 && !lapsed => {
                 row.state = RowState::Queued;
                 row.unsettled = true;
                 row.resends += u8::from(self.rules.resend_counted);

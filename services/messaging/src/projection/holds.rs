@@ -18,19 +18,17 @@ pub(super) type Holds = Option<HashMap<Target, Arc<str>>>;
 // === impl Projection ===
 
 impl Projection {
+    /// Messages of this connection can be sent now: it is active, not paused, and no operator holds it back.
+    pub(crate) fn sends(&self, connection: &Connection) -> bool {
+        let holds = self.0.holds.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(holds) = holds.as_ref() else { return false };
+        connection.sends() && of(holds, connection).is_none()
+    }
+
     /// Why an operator holds this connection's messages back, if one does.
     pub(crate) fn hold(&self, connection: &Connection) -> Option<Arc<str>> {
         let holds = self.0.holds.read().unwrap_or_else(PoisonError::into_inner);
-        let holds = holds.as_ref().filter(|holds| !holds.is_empty())?;
-        targets(connection)
-            .into_iter()
-            .find_map(|target| holds.get(&target).cloned())
-    }
-
-    /// Messages of this connection can be sent now.
-    pub(crate) fn sends(&self, connection: &Connection) -> bool {
-        let known = self.0.holds.read().unwrap_or_else(PoisonError::into_inner).is_some();
-        known && connection.sends() && self.hold(connection).is_none()
+        of(holds.as_ref()?, connection).cloned()
     }
 
     /// Learns which holds there are.
@@ -72,11 +70,16 @@ pub(crate) async fn keep_holds(projection: Projection, timing: Timing, stop: Sto
     }
 }
 
-fn targets(connection: &Connection) -> [Target; 3] {
+fn of<'a>(holds: &'a HashMap<Target, Arc<str>>, connection: &Connection) -> Option<&'a Arc<str>> {
+    // Mostly there is none, and this is asked for each message.
+    if holds.is_empty() {
+        return None;
+    }
     let target = |scope, key| Target { scope, key };
-    [
+    let targets = [
         target(NUMBER, connection.number.to_string()),
         target(CONNECTION, connection.id.uuid().to_string()),
         target(APPLICATION, connection.application.uuid().to_string()),
-    ]
+    ];
+    targets.iter().find_map(|target| holds.get(target))
 }

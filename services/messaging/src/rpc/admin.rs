@@ -99,7 +99,10 @@ impl Order {
 fn named(target: Option<HoldTarget>) -> Result<(Target, String), Violation> {
     let violation = |field: &str, form: String| Violation::new(format!("target.{field}"), form);
     let Some(named) = target.and_then(|target| target.target) else {
-        return Err(Violation::new("target.target", "exactly one must be set"));
+        return Err(Violation::new(
+            "target",
+            "must name one: a number, a connection or an application",
+        ));
     };
     let (scope, key, name) = match named {
         Named::PhoneNumberId(text) => {
@@ -153,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_broken_field_is_named_at_once() {
-        assert_eq!(paths(None, ""), ["target.target", "reason"]);
+        assert_eq!(paths(None, ""), ["target", "reason"]);
         let bad = [
             (Named::PhoneNumberId("12a".to_owned()), "target.phone_number_id"),
             (Named::ConnectionId("pc_1".to_owned()), "target.connection_id"),

@@ -67,11 +67,9 @@ async fn standing(service: &Messaging, order: &Order) -> Result<Vec<Obstacle>, F
             obstacles.push(refusal(&Fault::from(Refusal::Outside)));
         }
     }
-    if connection.paused {
-        obstacles.push(obstacle::connection_paused());
-    } else if !service.projection.sends(connection) {
-        obstacles.push(obstacle::held_by_operator("An operator holds its messages back."));
-    }
+    let held = service.projection.hold(connection);
+    obstacles.extend(held.map(|why| obstacle::held_by_operator(&why)));
+    obstacles.extend(connection.paused.then(obstacle::connection_paused));
     obstacles.extend(order.terms.send_at.map(obstacle::scheduled));
     Ok(obstacles)
 }

@@ -22,7 +22,7 @@ pub(crate) struct Settled {
     pub resend: bool,
 }
 
-/// Holds messages, or sends them once more, by their policies HOLD and RESEND, where `patience` has passed since the intent and since decoding of webhooks is in good health without a break.
+/// Holds messages, or sends them once more, by their policies HOLD and RESEND (unless their time has run out), where `patience` has passed since the intent and since decoding of webhooks is in good health without a break.
 pub(crate) async fn hold_or_resend(
     conn: &mut PgConnection,
     items: &[Unsettled],
@@ -37,10 +37,10 @@ pub(crate) async fn hold_or_resend(
             WHERE h.healthy_since IS NOT NULL AND h.reported_at > clock.now - interval '15 seconds'
         )
         UPDATE messaging.queue q
-        SET state = CASE WHEN q.on_unknown = 2 AND q.resends = 0 THEN 1 ELSE 4 END,
-            held = NOT (q.on_unknown = 2 AND q.resends = 0),
-            resends = q.resends + (q.on_unknown = 2 AND q.resends = 0)::integer,
-            unsettled = q.unsettled + (q.on_unknown = 2 AND q.resends = 0)::integer,
+        SET state = CASE WHEN q.on_unknown = 2 AND q.resends = 0 AND q.expires_at > quiet.now THEN 1 ELSE 4 END,
+            held = NOT (q.on_unknown = 2 AND q.resends = 0 AND q.expires_at > quiet.now),
+            resends = q.resends + (q.on_unknown = 2 AND q.resends = 0 AND q.expires_at > quiet.now)::integer,
+            unsettled = q.unsettled + (q.on_unknown = 2 AND q.resends = 0 AND q.expires_at > quiet.now)::integer,
             ready_at = quiet.now, updated_at = quiet.now
         FROM quiet CROSS JOIN unnest($1::text[], $2::uuid[], $3::integer[]) AS item (number, message, attempt)
         WHERE q.phone_number_id = item.number AND q.message_id = item.message AND q.attempt = item.attempt AND q.state = 4 AND NOT q.held AND q.on_unknown <> 3

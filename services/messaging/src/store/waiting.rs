@@ -40,8 +40,8 @@ pub(crate) async fn of(
         CROSS JOIN LATERAL (SELECT * FROM messaging.queue q WHERE q.phone_number_id = $1 AND q.message_id = $2 LIMIT 1) q
         CROSS JOIN LATERAL (
             SELECT count(*) > 0 AS behind, CASE WHEN bool_and(e.state = 4) THEN max(e.intent_at) + clock.patience END AS until
-            FROM (SELECT * FROM messaging.queue e WHERE e.contact_id = q.contact_id LIMIT $4) e
-            WHERE e.phone_number_id = q.phone_number_id AND e.priority = q.priority AND e.place < q.place
+            FROM (SELECT * FROM messaging.queue e WHERE e.contact_id = q.contact_id AND e.place < q.place ORDER BY e.place LIMIT $4) e
+            WHERE e.phone_number_id = q.phone_number_id AND e.priority = q.priority
               AND CASE e.state
                   WHEN 1 THEN e.ready_at <= clock.now OR (e.attempt > 0 AND e.updated_at > clock.now - clock.patience)
                   WHEN 2 THEN true

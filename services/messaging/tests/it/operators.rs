@@ -8,7 +8,7 @@ use outeract_proto::messaging::admin::v1::hold_target::Target;
 use outeract_proto::messaging::admin::v1::{
     Hold, HoldTarget, ListAuditEntriesRequest, ListHoldsRequest, PlaceHoldRequest, ReleaseHoldRequest,
 };
-use outeract_proto::messaging::v1::SubmissionState;
+use outeract_proto::messaging::v1::{SubmissionState, ValidateMessageRequest};
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::{KeyText, reason};
 use outeract_simulator::{Effect, Match};
@@ -85,6 +85,12 @@ async fn a_hold_takes_effect_everywhere_and_its_release_too() {
                 ("HELD_BY_OPERATOR", "an audit", false)
             );
         }
+        let asked = ValidateMessageRequest {
+            message: Some(request(number, &recipient(turn + 50))),
+        };
+        let validated = here.validate_message(asked).await.expect("looked at").into_inner();
+        let told: Vec<_> = validated.obstacles.iter().map(|obstacle| &*obstacle.reason).collect();
+        assert_eq!((told, validated.storable), (vec!["HELD_BY_OPERATOR"], true));
         // Whoever sends meanwhile does not wait in vain.
         let began = Instant::now();
         let answer = here.send_message(request(number, &recipient(turn + 50))).await;

@@ -285,18 +285,6 @@ impl Suite {
         push(instance, snapshot).await;
     }
 
-    /// Pushes what is known of a number's connection once more, to another process.
-    pub(crate) async fn push(&self, instance: &Instance, number: &Number) {
-        let snapshot = {
-            let connections = self.siblings.state.connections.lock().expect("connections");
-            let known = connections
-                .iter()
-                .find(|connection| connection.connection_id == number.connection.bytes());
-            known.expect("known").clone()
-        };
-        push(instance, snapshot).await;
-    }
-
     /// Pauses a number's connection, or lets it go on.
     pub(crate) async fn pause(&self, instance: &Instance, number: &Number, paused: bool) {
         self.change(instance, number, |connection| connection.paused = paused)

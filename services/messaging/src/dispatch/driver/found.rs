@@ -14,7 +14,7 @@ use crate::dispatch::call::{Line, expiry};
 use crate::dispatch::cargo::Cargo;
 use crate::dispatch::hints::Hinted;
 use crate::dispatch::pass::{Job, Page};
-use crate::dispatch::record::{Finding, Note, Noted};
+use crate::dispatch::record::{Finding, Note};
 use crate::dispatch::scheduler::{CLASSES, LaneId, NumberId, Offer, Offered};
 use crate::events::Subject;
 use crate::problem::{self, OUTCOME_UNKNOWN};
@@ -62,7 +62,10 @@ impl Driver {
                     let offer = offer(&row, hint.awaited, now);
                     self.take_in(&hint.number, offer, now);
                 }
-                Some(_) => self.parts.waiters.tell(hint.message, queued()),
+                Some(_) => {
+                    self.scheduler.withdraw(&hint.number, hint.message, now);
+                    self.parts.waiters.tell(hint.message, queued());
+                }
                 None => {
                     self.scheduler.withdraw(&hint.number, hint.message, now);
                     if hint.awaited || self.parts.waiters.awaited(hint.message) {
@@ -241,9 +244,7 @@ impl Driver {
         let recorder = self.parts.line.recorder.clone();
         self.chores.spawn(async move {
             // All are submitted before the first is waited for, so that they share statements.
-            let all = join_all(notes.into_iter().map(|note| recorder.try_record(note))).await;
-            let ended = all.iter().filter(|noted| **noted == Some(Noted::Ended)).count();
-            metrics::counter!("messaging_expired_total").increment(ended as u64);
+            join_all(notes.into_iter().map(|note| recorder.try_record(note))).await;
             Chore::Settled
         });
     }

@@ -102,6 +102,7 @@ impl Written<'_> {
             .as_deref()
             .map(|reason| problem::of_reason(reason, withdrawn.meta_code, false));
         self.outcomes[index] = noted;
+        metrics::counter!("messaging_withdrawn_total", "step" => step.word()).increment(1);
         self.told.push(events::step(
             self.notes[index].subject,
             step,
