@@ -93,7 +93,7 @@ async fn what_does_not_leave_the_front_of_the_queue_holds_nobody_up() {
     suite
         .change(&first, number, |connection| connection.paused = true)
         .await;
-    rows(&suite, number, 30_000, FOR_TOMORROW).await;
+    rows(&suite, number, 10_000, FOR_TOMORROW).await;
     sqlx::query("UPDATE messaging.queue SET message_id = overlay(message_id::text placing 'b' from 20 for 1)::uuid WHERE phone_number_id = $1")
         .bind(&number.id)
         .execute(suite.database.admin())
@@ -124,7 +124,7 @@ async fn what_does_not_leave_the_front_of_the_queue_holds_nobody_up() {
     assert!(answer.status.is_some_and(|status| status.success));
 
     // When their time comes, what waited for it is found: there is no content, but each had its turn.
-    assert_eq!(queued(&suite, number).await, 30_000);
+    assert_eq!(queued(&suite, number).await, 10_000);
     suite.database.advance(time::Duration::hours(25)).await;
     let next = store(&mut client, number, "+14155558888", Priority::Normal).await;
     suite.reaches(&client, next, SubmissionState::Accepted).await;
