@@ -149,14 +149,15 @@ impl<C> Scheduler<C> {
         self.waiting
     }
 
-    /// A message went without the token that was taken for it.
-    pub(crate) fn refund(&mut self, number: &str) {
+    /// A message to this user, on its way `since` then, needed neither the token that was taken for it nor a call.
+    pub(crate) fn refund(&mut self, number: &str, contact: Uuid, since: Instant) {
         let Some((key, _)) = self.numbers.get_key_value(number) else {
             return;
         };
         let key = Arc::clone(key);
         if let Some(entry) = self.numbers.get_mut(number) {
             entry.tokens += 1;
+            entry.refund_pair(contact, since);
             if entry.epoch.is_none() {
                 self.give_back(number);
             }
@@ -233,7 +234,7 @@ impl<C> Scheduler<C> {
         None
     }
 
-    /// What became of an admitted message.
+    /// What became of an admitted message. Gives since when it was on its way.
     pub(crate) fn finished(
         &mut self,
         number: &str,
@@ -242,17 +243,11 @@ impl<C> Scheduler<C> {
         place: i64,
         outcome: Outcome<C>,
         now: Instant,
-    ) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
-            return;
-        };
+    ) -> Option<Instant> {
+        let (key, _) = self.numbers.get_key_value(number)?;
         let key = Arc::clone(key);
-        let Some(entry) = self.numbers.get_mut(number) else {
-            return;
-        };
-        let Some(class_of) = entry.arrive(lane, message) else {
-            return;
-        };
+        let entry = self.numbers.get_mut(number)?;
+        let (class_of, since) = entry.arrive(lane, message)?;
         self.in_flight -= 1;
         self.bulk_in_flight -= usize::from(class_of == class(BULK));
         match outcome {
@@ -286,6 +281,7 @@ impl<C> Scheduler<C> {
             self.uncap(&capped);
         }
         self.drop_if_done(number);
+        Some(since)
     }
 
     /// Numbers that need tokens now, each asked for once.

@@ -75,8 +75,13 @@ fn admit(scheduler: &mut Scheduler<()>, now: Instant) -> Option<Admission<()>> {
     }
 }
 
-fn finish(scheduler: &mut Scheduler<()>, sent: &Admission<()>, outcome: Outcome<()>, now: Instant) {
-    scheduler.finished(&sent.number, sent.lane, sent.message, sent.place, outcome, now);
+fn finish(
+    scheduler: &mut Scheduler<()>,
+    sent: &Admission<()>,
+    outcome: Outcome<()>,
+    now: Instant,
+) -> Option<Instant> {
+    scheduler.finished(&sent.number, sent.lane, sent.message, sent.place, outcome, now)
 }
 
 fn owned(names: impl IntoIterator<Item = usize>) -> Scheduler<()> {
@@ -203,10 +208,10 @@ fn a_token_that_was_not_needed_serves_the_next_message_or_is_given_back() {
     let first = next(&mut scheduler).expect("one token");
     assert!(next(&mut scheduler).is_none(), "there is no second");
     finish(&mut scheduler, &first, Outcome::Ended, now);
-    scheduler.refund("1");
+    scheduler.refund("1", Uuid::from_u128(1), now);
     let second = next(&mut scheduler).expect("the same token");
     finish(&mut scheduler, &second, Outcome::Ended, now);
-    scheduler.refund("1");
+    scheduler.refund("1", Uuid::from_u128(1), now);
     assert_eq!(
         scheduler.surplus(),
         [Want {
@@ -215,7 +220,7 @@ fn a_token_that_was_not_needed_serves_the_next_message_or_is_given_back() {
         }]
     );
     scheduler.disown("1");
-    scheduler.refund("1");
+    scheduler.refund("1", Uuid::from_u128(1), now);
     assert!(scheduler.surplus().is_empty());
 }
 

@@ -184,12 +184,16 @@ impl World {
                         _ => Outcome::Ended,
                     };
                     self.scheduler.calm(&sent.number);
-                    finish(&mut self.scheduler, &sent, outcome, self.now);
-                    if free {
+                    let since = finish(&mut self.scheduler, &sent, outcome, self.now);
+                    if let (true, Some(since)) = (free, since) {
                         // A number that is forgotten has no tokens.
                         let known = self.scheduler.numbers.contains_key(&sent.number);
                         *self.tokens.entry(sent.number.to_string()).or_default() += i64::from(known);
-                        self.scheduler.refund(&sent.number);
+                        self.scheduler.refund(&sent.number, sent.lane.contact, since);
+                        let sends = self.sent.entry((sent.number.to_string(), sent.lane.contact)).or_default();
+                        if let Some(place) = sends.iter().position(|at| *at == since) {
+                            sends.remove(place);
+                        }
                     }
                 }
             }
