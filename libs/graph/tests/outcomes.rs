@@ -224,3 +224,29 @@ async fn outcomes_show_neither_message_id_nor_token() {
         assert!(!shown.contains(secret), "{shown}");
     }
 }
+
+#[tokio::test]
+async fn a_refusal_for_used_up_calls_says_when_they_are_taken_again() {
+    let refused = |code: i32| {
+        format!(
+            r##"{{"error":{{"message":"(#{code}) limit","type":"OAuthException","code":{code},"fbtrace_id":"A"}}}}"##
+        )
+    };
+    let answer = |status: u16, header: &str, body: &str| {
+        format!(
+            "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\n{header}content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let usage = r#"x-business-use-case-usage: {"1022":[{"type":"whatsapp","call_count":101,"estimated_time_to_regain_access":7}]}"#;
+    for (header, minutes) in [(format!("{usage}\r\n"), Some(7)), (String::new(), None)] {
+        let server = answering(answer(400, &header, &refused(80_007))).await;
+        let Outcome::Rejected(error) = send_to(&server).await else {
+            panic!("not refused")
+        };
+        assert_eq!(error.regain_after, minutes.map(std::time::Duration::from_mins));
+        let verdict = outeract_graph::fault::classify(&error);
+        let wait = verdict.wait(&error, 1).expect("it waits");
+        assert_eq!(wait, std::time::Duration::from_mins(minutes.unwrap_or(5)));
+    }
+}

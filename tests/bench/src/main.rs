@@ -1,4 +1,4 @@
-//! Load, floors and their ratios: `cargo dev bench [ingest | accept | dispatch | lifecycle | fairness | recovery | memory]…`.
+//! Load, floors and their ratios: `cargo dev bench [ingest | accept | dispatch | lifecycle | fairness | backlog | recovery | memory]…`.
 //!
 //! Machines are noisy and differ: figures count as ratios between the real path and a floor (the same work without storage, an echo, a bare client), measured in turns in one run, and
 //! as CPU time per operation by process. Capacity is measured with a fixed number of requests in flight, latency at a fixed rate that does not wait for answers.
@@ -45,6 +45,7 @@ async fn run(words: &[String]) -> Result<()> {
         "dispatch",
         "lifecycle",
         "fairness",
+        "backlog",
         "recovery",
         "memory",
     ];
@@ -64,6 +65,7 @@ async fn run(words: &[String]) -> Result<()> {
             "dispatch" => scenario::dispatch::run().await?,
             "lifecycle" => scenario::lifecycle::run().await?,
             "fairness" => scenario::fairness::run().await?,
+            "backlog" => scenario::backlog::run().await?,
             "recovery" => scenario::recovery::run().await?,
             _ => scenario::memory::run().await?,
         };

@@ -42,6 +42,9 @@ const POSTGRES: &[(&str, &str)] = &[
     ("full_page_writes", "on"),
 ];
 
+/// Load comes from one application, and to few users: what limits either is not what is measured.
+const UNLIMITED: [(&str, &str); 2] = [("RPC_QUOTA_PER_MINUTE", "0"), ("RPC_APPLICATION_CALLS", "1024")];
+
 /// `BENCH_STATEMENTS=1` prints what each statement cost Postgres; measuring that has a cost of its own.
 fn statements_wanted() -> bool {
     env::var_os("BENCH_STATEMENTS").is_some()
@@ -107,6 +110,15 @@ impl Stage {
                 .map_err(anyhow::Error::msg)?
                 .set("OUTERACT_LOG", "warn");
         }
+        println!("  the pair rate and the applications' quotas are switched off");
+        for service in Service::ALL {
+            let service = suite.service(service).map_err(anyhow::Error::msg)?;
+            for (key, value) in UNLIMITED {
+                service.set(key, value);
+            }
+        }
+        let messaging = suite.service(Service::Messaging).map_err(anyhow::Error::msg)?;
+        messaging.set("MESSAGING_PAIR_INTERVAL", "0s");
         for (service, key, value) in settings {
             suite.service(*service).map_err(anyhow::Error::msg)?.set(key, value);
         }

@@ -122,7 +122,7 @@ impl Circuit {
         match self.state {
             State::Closed => {
                 self.count(number, sign, now);
-                if self.trips(now) {
+                if sign == Sign::Failed && self.trips(now) {
                     self.open(PAUSE_FIRST, now);
                 }
             }

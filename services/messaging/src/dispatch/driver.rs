@@ -386,9 +386,11 @@ impl Driver {
         if !matches!(outcome, Outcome::Ended) {
             metrics::counter!("messaging_deferred_total").increment(1);
         }
-        self.scheduler.finished(&number, lane, message, place, outcome, now);
-        if mood == Mood::Free {
-            self.scheduler.refund(&number);
+        let since = self
+            .scheduler
+            .finished(&number, lane, message, place, outcome, now);
+        if let (Mood::Free, Some(since)) = (mood, since) {
+            self.scheduler.refund(&number, lane.contact, since);
         }
         // Whoever still waits was not told by the record: the message is not about to be sent.
         self.parts.waiters.tell(message, queued());

@@ -8,6 +8,7 @@
 //! The first look of a number is at everything, which for a short queue is all there is to do. If that is not the end, urgent messages are looked for by their own index before the others,
 //! and conversations behind campaigns in long strides that give no campaign.
 
+mod progress;
 #[cfg(test)]
 mod tests;
 
@@ -18,7 +19,8 @@ use std::time::{Duration, Instant};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::scheduler::{CLASSES, NORMAL, NumberId, class};
+use self::progress::{Fill, Pass, Stage, Task, before};
+use super::scheduler::{CLASSES, NumberId};
 use crate::store::queue::{self, Look, Row};
 use crate::store::{DbError, run};
 
@@ -32,6 +34,8 @@ const AT_ONCE: u32 = 4;
 const HASTE: Duration = Duration::from_millis(25);
 /// Of the time between sweeps, the share that passes between two strides of one sweep.
 const STRIDES: u32 = 8;
+/// Of the time, sweeps of all numbers together take one part in so many: what they find is not what somebody waits for.
+const SWEEPING: u32 = 20;
 /// Readings at a time.
 const READERS: usize = 2;
 /// Messages that cannot go within this time stay in the table alone.
@@ -41,61 +45,22 @@ const HORIZON: Duration = Duration::from_mins(1);
 #[derive(Debug, Default)]
 pub(crate) struct Passes {
     numbers: HashMap<NumberId, Pass>,
-    due: BTreeSet<(Instant, Job, NumberId)>,
+    fills: BTreeSet<(Instant, NumberId)>,
+    sweeps: BTreeSet<(Instant, NumberId)>,
+    /// No sweep goes on before then.
+    sweep_from: Option<Instant>,
     reading: usize,
     /// Classes of numbers that have more in the table than in memory.
     backlogged: usize,
 }
 
 /// Why the table is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
     /// To take messages in.
     Fill,
     /// To find what was passed by.
     Sweep,
-}
-
-#[derive(Debug)]
-struct Pass {
-    epoch: i64,
-    fills: [Fill; CLASSES],
-    filling: Task,
-    sweeping: Task,
-    /// How far the sweep is.
-    swept: Uuid,
-    /// The sweep has been round.
-    round: bool,
-    /// How many rows the filling looks at next.
-    span: i64,
-}
-
-/// How far a class is in memory.
-#[derive(Debug, Clone, Copy)]
-struct Fill {
-    /// Everything up to here was taken in or passed by.
-    after: Uuid,
-    stage: Stage,
-    /// Since its reading began, this message was stored and not taken in.
-    missed: Option<Uuid>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    /// It is being read.
-    Reading,
-    /// There is more, and no room for it.
-    Full,
-    /// There is no more.
-    All,
-}
-
-#[derive(Debug, Default)]
-struct Task {
-    due: Option<Instant>,
-    under_way: bool,
-    /// Readings in a row.
-    row: u32,
 }
 
 /// A reading to make.
@@ -119,6 +84,7 @@ pub(crate) struct Page {
     pub rows: Result<Vec<Row>, DbError>,
     /// How many they were.
     given: usize,
+    took: Duration,
     /// How far it came. None: to the end.
     reached: Option<Uuid>,
 }
@@ -155,8 +121,15 @@ impl Passes {
         self.backlogged -= pass.fills.iter().filter(|fill| fill.stage != Stage::All).count();
         for (task, job) in [(pass.filling, Job::Fill), (pass.sweeping, Job::Sweep)] {
             if let Some(due) = task.due {
-                self.due.remove(&(due, job, Arc::clone(number)));
+                self.due(job).remove(&(due, Arc::clone(number)));
             }
+        }
+    }
+
+    fn due(&mut self, job: Job) -> &mut BTreeSet<(Instant, NumberId)> {
+        match job {
+            Job::Fill => &mut self.fills,
+            Job::Sweep => &mut self.sweeps,
         }
     }
 
@@ -189,9 +162,12 @@ impl Passes {
     }
 
     pub(crate) fn wake_at(&self) -> Option<Instant> {
-        (self.reading < READERS)
-            .then(|| self.due.first().map(|(at, ..)| *at))
-            .flatten()
+        if self.reading >= READERS {
+            return None;
+        }
+        let first = |due: &BTreeSet<(Instant, NumberId)>| due.first().map(|(at, _)| *at);
+        let sweep = first(&self.sweeps).map(|at| self.sweep_from.map_or(at, |from| from.max(at)));
+        first(&self.fills).into_iter().chain(sweep).min()
     }
 
     /// Classes of numbers that have more in the table than in memory.
@@ -201,8 +177,16 @@ impl Passes {
 
     /// The next reading, if one is due and a reader is free.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Read> {
-        while self.reading < READERS && self.due.first()?.0 <= now {
-            let (_, job, number) = self.due.pop_first()?;
+        while self.reading < READERS {
+            let due = |due: &BTreeSet<(Instant, NumberId)>| due.first().is_some_and(|(at, _)| *at <= now);
+            let job = if due(&self.fills) {
+                Job::Fill
+            } else if due(&self.sweeps) && self.sweep_from.is_none_or(|from| from <= now) {
+                Job::Sweep
+            } else {
+                return None;
+            };
+            let (_, number) = self.due(job).pop_first()?;
             let Some(pass) = self.numbers.get_mut(&number) else {
                 continue;
             };
@@ -258,6 +242,7 @@ impl Passes {
                 ended
             }
             Job::Sweep => {
+                self.sweep_from = Some(now + page.took * SWEEPING);
                 let stride = if pass.round { interval / STRIDES } else { HASTE };
                 pass.swept = reached.unwrap_or_default();
                 pass.round |= reached.is_none();
@@ -277,113 +262,15 @@ impl Passes {
         let task = pass.task(job);
         if !task.under_way && task.due.is_none() {
             task.due = Some(at);
-            self.due.insert((at, job, Arc::clone(number)));
+            self.due(job).insert((at, Arc::clone(number)));
         }
-    }
-}
-
-// === impl Pass ===
-
-impl Pass {
-    fn task(&mut self, job: Job) -> &mut Task {
-        match job {
-            Job::Fill => &mut self.filling,
-            Job::Sweep => &mut self.sweeping,
-        }
-    }
-
-    fn read(&self, job: Job, number: &NumberId) -> Option<Read> {
-        let all = (0, CLASSES - 1);
-        let (after, classes) = match job {
-            Job::Sweep => (self.swept, all),
-            Job::Fill => {
-                let reads = |class: &usize| self.fills[*class].stage == Stage::Reading;
-                let first = (0..CLASSES).find(reads)?;
-                let after = self.fills[first].after;
-                let together = |class: &usize| reads(class) && self.fills[*class].after == after;
-                // Urgent messages alone, unless nothing has been read yet.
-                let last = if first == 0 && !(after.is_nil() && (0..CLASSES).all(|class| together(&class))) {
-                    0
-                } else {
-                    (first..CLASSES).take_while(together).last().unwrap_or(first)
-                };
-                (after, (first, last))
-            }
-        };
-        let until = std::array::from_fn(|class| match (job, self.fills[class].stage) {
-            // What lies beyond is the filling's.
-            (Job::Sweep, Stage::Reading | Stage::Full) => self.fills[class].after,
-            (Job::Sweep, Stage::All) | (Job::Fill, _) => Uuid::max(),
-        });
-        Some(Read {
-            number: Arc::clone(number),
-            epoch: self.epoch,
-            job,
-            classes,
-            urgent: job == Job::Fill && classes == (0, 0),
-            look: Look {
-                after,
-                span: if job == Job::Fill { self.span } else { SPAN },
-                limit: PAGE,
-                priorities: priorities(classes),
-                until,
-                horizon: HORIZON.as_secs_f64(),
-                patience: 0.0,
-            },
-        })
-    }
-
-    /// The filling takes longer strides where little of what it looks at is looked for.
-    fn stride(&mut self, given: usize) {
-        self.span = if given as i64 > self.span / 4 {
-            PAGE
-        } else {
-            (self.span * 2).min(SPAN)
-        };
-    }
-
-    /// A filling of these classes has `reached` a message, or the end. Gives the classes that are done, for now.
-    fn filled(
-        &mut self,
-        (first, last): (usize, usize),
-        reached: Option<Uuid>,
-        refused: &[Option<Uuid>; CLASSES],
-    ) -> Vec<(usize, bool)> {
-        let mut ended = Vec::new();
-        for class in first..=last {
-            let fill = &mut self.fills[class];
-            if let Some(refused) = refused[class] {
-                let first = fill.missed.take().map_or(refused, |missed| missed.min(refused));
-                (fill.after, fill.stage) = (before(first), Stage::Full);
-                ended.push((class, false));
-            } else if let Some(reached) = reached {
-                fill.after = reached;
-            } else if let Some(missed) = fill.missed.take() {
-                // It came after the look at the end.
-                fill.after = before(missed);
-            } else {
-                fill.stage = Stage::All;
-                ended.push((class, true));
-            }
-        }
-        ended
-    }
-}
-
-// === impl Task ===
-
-impl Task {
-    /// How long to pause before the next reading, if there is one in the same row.
-    fn pause(&mut self, again: bool, pause: Duration) -> Duration {
-        self.row = if again { self.row + 1 } else { 0 };
-        if self.row < AT_ONCE { Duration::ZERO } else { pause }
     }
 }
 
 // === impl Page ===
 
 impl Page {
-    fn new(read: Read, mut rows: Result<Vec<Row>, DbError>) -> Self {
+    fn new(read: Read, mut rows: Result<Vec<Row>, DbError>, took: Duration) -> Self {
         let (mut given, mut reached) = (0, None);
         if let Ok(rows) = &mut rows {
             let edge = rows.iter().position(|row| row.edge);
@@ -399,35 +286,16 @@ impl Page {
             read,
             rows,
             given,
+            took,
             reached,
         }
     }
 }
 
-/// Whatever comes after this comes from `message` on.
-fn before(message: Uuid) -> Uuid {
-    Uuid::from_u128(message.as_u128().saturating_sub(1))
-}
-
-/// The priorities of these classes, from and to. The outermost ones hold what no class has.
-fn priorities((first, last): (usize, usize)) -> (i16, i16) {
-    let normal = class(NORMAL);
-    let from = match first.cmp(&normal) {
-        std::cmp::Ordering::Less => i16::MIN,
-        std::cmp::Ordering::Equal => NORMAL,
-        std::cmp::Ordering::Greater => NORMAL + 1,
-    };
-    let to = match last.cmp(&normal) {
-        std::cmp::Ordering::Less => NORMAL - 1,
-        std::cmp::Ordering::Equal => NORMAL,
-        std::cmp::Ordering::Greater => i16::MAX,
-    };
-    (from, to)
-}
-
 /// Makes a reading.
 pub(crate) async fn read(db: PgPool, mut read: Read, patience: Duration) -> Page {
     read.look.patience = patience.as_secs_f64();
+    let begun = Instant::now();
     let (number, look) = (&*read.number, &read.look);
     let (rows, kind) = match (read.job, read.urgent) {
         (_, true) => (
@@ -442,5 +310,5 @@ pub(crate) async fn read(db: PgPool, mut read: Read, patience: Duration) -> Page
         ),
     };
     metrics::counter!("messaging_readings_total", "kind" => kind).increment(1);
-    Page::new(read, rows)
+    Page::new(read, rows, begun.elapsed())
 }

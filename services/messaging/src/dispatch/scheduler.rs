@@ -7,6 +7,7 @@
 //! Priorities: of five turns of a number four go to its highest class that can send ([`turns`]); campaigns hold neither all of the slots ([`slots`]) nor all of the room in memory
 //! ([`window`]), and leave urgent messages a part of what one user may be sent at once ([`pair`]). So a one-time code waits for the next token and no longer, whatever campaigns wait.
 
+mod brakes;
 mod lane;
 mod number;
 mod offers;
@@ -148,136 +149,18 @@ impl<C> Scheduler<C> {
         self.waiting
     }
 
-    /// Whether messages of `number` can be sent at all: its connection is active and nobody paused it.
-    pub(crate) fn open(&mut self, number: &str, open: bool) {
-        let Some((key, entry)) = self.numbers.get_key_value(number) else {
-            return;
-        };
-        if entry.open == open {
-            return;
-        }
-        let key = Arc::clone(key);
-        if let Some(entry) = self.numbers.get_mut(number) {
-            entry.open = open;
-            if !open {
-                entry.stall(&mut self.stalled);
-            }
-        }
-        self.enlist(&key);
-    }
-
-    /// A message that waits is not to be sent any more. One that is on its way comes to its end.
-    pub(crate) fn withdraw(&mut self, number: &str, message: Uuid, now: Instant) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
-            return;
-        };
-        let key = Arc::clone(key);
-        if let Some(lane) = self.numbers.get_mut(number).and_then(|entry| entry.remove(message)) {
-            self.waiting -= 1;
-            self.look(&key, lane, now);
-        }
-    }
-
-    /// A message went without the token that was taken for it.
-    pub(crate) fn refund(&mut self, number: &str) {
+    /// A message to this user, on its way `since` then, needed neither the token that was taken for it nor a call.
+    pub(crate) fn refund(&mut self, number: &str, contact: Uuid, since: Instant) {
         let Some((key, _)) = self.numbers.get_key_value(number) else {
             return;
         };
         let key = Arc::clone(key);
         if let Some(entry) = self.numbers.get_mut(number) {
             entry.tokens += 1;
+            entry.refund_pair(contact, since);
             if entry.epoch.is_none() {
                 self.give_back(number);
             }
-        }
-        self.enlist(&key);
-    }
-
-    /// A message of this lane is on its way elsewhere, or its outcome is not known: the lane waits until then.
-    pub(crate) fn block(&mut self, number: &str, lane: LaneId, until: Instant, now: Instant) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
-            return;
-        };
-        let key = Arc::clone(key);
-        if let Some(entry) = self.numbers.get_mut(number) {
-            entry.block(lane, until);
-        }
-        self.look(&key, lane, now);
-    }
-
-    /// Nothing is sent from `number` until then. With `probe`, one message at a time after it, until one call shows that the trouble is over ([`Scheduler::calm`]).
-    pub(crate) fn brake(&mut self, number: &str, until: Instant, probe: bool) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
-            return;
-        };
-        let key = Arc::clone(key);
-        if let Some(entry) = self.numbers.get_mut(number) {
-            entry.braked_until = Some(entry.braked_until.map_or(until, |known| known.max(until)));
-            entry.probing |= probe;
-            entry.stall(&mut self.stalled);
-        }
-        self.timers.push(Reverse((until, key, Alarm::Number)));
-        self.give_back(number);
-    }
-
-    /// No campaign is sent from `number` until then.
-    pub(crate) fn brake_bulk(&mut self, number: &str, until: Instant) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
-            return;
-        };
-        let key = Arc::clone(key);
-        if let Some(entry) = self.numbers.get_mut(number) {
-            entry.bulk_braked_until = Some(entry.bulk_braked_until.map_or(until, |known| known.max(until)));
-            entry.stall_bulk(&mut self.stalled);
-        }
-        self.timers.push(Reverse((until, key, Alarm::Number)));
-    }
-
-    /// Meta takes nothing from `number` for this user until then.
-    pub(crate) fn hold_up(&mut self, number: &str, contact: Uuid, until: Instant, now: Instant) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
-            return;
-        };
-        let key = Arc::clone(key);
-        let alarm = self
-            .numbers
-            .get_mut(number)
-            .and_then(|entry| entry.hold_up(contact, until, now));
-        if let Some((at, alarm)) = alarm {
-            self.timers.push(Reverse((at, key, alarm)));
-        }
-    }
-
-    /// Nothing is sent from now on, or again.
-    pub(crate) fn halt(&mut self, halted: bool) {
-        self.halted = halted;
-        if halted {
-            for entry in self.numbers.values_mut() {
-                entry.stall(&mut self.stalled);
-            }
-        }
-    }
-
-    /// Nothing is sent now.
-    pub(crate) fn halted(&self) -> bool {
-        self.halted
-    }
-
-    /// Nothing is sent from this number for now, by Meta's word.
-    pub(crate) fn braked(&self, number: &str, now: Instant) -> bool {
-        self.numbers.get(number).is_some_and(|entry| entry.braked(now))
-    }
-
-    /// Whatever was waited for has come: nothing holds `number` back but its tokens.
-    pub(crate) fn unbrake(&mut self, number: &str) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
-            return;
-        };
-        let key = Arc::clone(key);
-        if let Some(entry) = self.numbers.get_mut(number) {
-            entry.braked_until = None;
-            entry.bulk_braked_until = None;
-            entry.probing = false;
         }
         self.enlist(&key);
     }
@@ -288,21 +171,6 @@ impl<C> Scheduler<C> {
             .iter()
             .filter_map(|(number, entry)| Some((Arc::clone(number), entry.epoch?)))
             .collect()
-    }
-
-    /// A call from `number` went well.
-    pub(crate) fn calm(&mut self, number: &str) {
-        let Some((key, entry)) = self.numbers.get_key_value(number) else {
-            return;
-        };
-        if !entry.probing {
-            return;
-        }
-        let key = Arc::clone(key);
-        if let Some(entry) = self.numbers.get_mut(number) {
-            entry.probing = false;
-        }
-        self.enlist(&key);
     }
 
     /// The next message to send, if there is one, and a slot and a token for it.
@@ -366,7 +234,7 @@ impl<C> Scheduler<C> {
         None
     }
 
-    /// What became of an admitted message.
+    /// What became of an admitted message. Gives since when it was on its way.
     pub(crate) fn finished(
         &mut self,
         number: &str,
@@ -375,17 +243,11 @@ impl<C> Scheduler<C> {
         place: i64,
         outcome: Outcome<C>,
         now: Instant,
-    ) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
-            return;
-        };
+    ) -> Option<Instant> {
+        let (key, _) = self.numbers.get_key_value(number)?;
         let key = Arc::clone(key);
-        let Some(entry) = self.numbers.get_mut(number) else {
-            return;
-        };
-        let Some(class_of) = entry.arrive(lane, message) else {
-            return;
-        };
+        let entry = self.numbers.get_mut(number)?;
+        let (class_of, since) = entry.arrive(lane, message)?;
         self.in_flight -= 1;
         self.bulk_in_flight -= usize::from(class_of == class(BULK));
         match outcome {
@@ -419,55 +281,7 @@ impl<C> Scheduler<C> {
             self.uncap(&capped);
         }
         self.drop_if_done(number);
-    }
-
-    fn slots(&self) -> Slots {
-        Slots {
-            calls: self.limits.calls,
-            bulk: self.bulk_in_flight,
-            // The one that asks is not in the ring any more.
-            others: self.ring.len() > 1 || !self.wanting.is_empty(),
-        }
-    }
-
-    /// A number waits for a slot for its class `best`.
-    fn cap(&mut self, number: NumberId, best: usize, slots: Slots) {
-        let Some(entry) = self.numbers.get_mut(&number) else {
-            return;
-        };
-        entry.listed = true;
-        entry.capped = Some(best);
-        if best < class(BULK) || slots.room_for_bulk() {
-            self.capped.push(number);
-            return;
-        }
-        if !entry.queued_for_bulk {
-            entry.queued_for_bulk = true;
-            self.bulk_queue.push_back(Arc::clone(&number));
-        }
-        self.give_back(&number);
-    }
-
-    /// A number need not wait for a slot any more.
-    fn uncap(&mut self, number: &NumberId) {
-        if let Some(entry) = self.numbers.get_mut(number)
-            && entry.capped.take().is_some()
-        {
-            entry.listed = false;
-            self.enlist(number);
-        }
-    }
-
-    /// A campaign can have a slot. False: none waits.
-    fn uncap_bulk(&mut self) -> bool {
-        let Some(number) = self.bulk_queue.pop_front() else {
-            return false;
-        };
-        if let Some(entry) = self.numbers.get_mut(&number) {
-            entry.queued_for_bulk = false;
-        }
-        self.uncap(&number);
-        true
+        Some(since)
     }
 
     /// Numbers that need tokens now, each asked for once.

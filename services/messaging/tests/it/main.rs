@@ -8,6 +8,7 @@
 )]
 
 mod away;
+mod backlog;
 mod batch;
 mod consent;
 mod contacts;
@@ -19,6 +20,7 @@ mod idempotency;
 mod instance;
 mod lanes;
 mod lifetime;
+mod limits;
 mod merging;
 mod obstacles;
 mod operators;

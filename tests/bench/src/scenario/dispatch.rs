@@ -120,7 +120,7 @@ async fn dispatch(report: &mut Report, stage: &mut Stage, tenant: &Tenant) -> Re
 }
 
 /// Holds or releases every number, as a push from the connection service would, and starts messaging anew so that it acts at once.
-async fn hold(stage: &mut Stage, held: bool) -> Result<()> {
+pub(super) async fn hold(stage: &mut Stage, held: bool) -> Result<()> {
     sqlx::query("UPDATE messaging.connection SET paused = $1, version = version + 1000")
         .bind(held)
         .execute(&stage.pool)
@@ -133,7 +133,7 @@ async fn hold(stage: &mut Stage, held: bool) -> Result<()> {
         .map_err(anyhow::Error::msg)
 }
 
-async fn store(clients: &Arc<Clients>, count: u64) -> Result<()> {
+pub(super) async fn store(clients: &Arc<Clients>, count: u64) -> Result<()> {
     let mut tasks = tokio::task::JoinSet::new();
     for lane in 0..128 {
         let clients = Arc::clone(clients);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::PairRate;
-use crate::dispatch::scheduler::{Admission, BULK, LaneId, Limits, Offer, Offered, Outcome, Scheduler, URGENT};
+use crate::dispatch::scheduler::{Admission, BULK, LaneId, Limits, NORMAL, Offer, Offered, Outcome, Scheduler, URGENT, class};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 const LIMITS: Limits = Limits {
@@ -147,7 +147,7 @@ impl World {
                 (40, 10)
             };
             let rows = self.look(&read);
-            self.reading.push(Page::new(read, Ok(rows)));
+            self.reading.push(Page::new(read, Ok(rows), Duration::from_millis(1)));
         }
     }
 
@@ -400,6 +400,41 @@ fn messages_that_were_parked_by_the_hundred_do_not_fill_memory() {
     assert!(world.scheduler.waiting() <= LIMITS.window);
     world.run(Duration::from_mins(10));
     assert_eq!(world.sent.len(), 500);
+}
+
+#[test]
+fn sweeps_of_all_numbers_together_take_little_of_the_time_and_fillings_do_not_wait_for_them() {
+    let (mut passes, mut now) = (Passes::default(), Instant::now());
+    let numbers: Vec<NumberId> = (0..100).map(|name| Arc::from(format!("{name}"))).collect();
+    let read = |passes: &mut Passes, read: Read, now| {
+        let page = Page::new(read, Ok(Vec::new()), Duration::from_millis(5));
+        passes.read(&page, &[None; CLASSES], INTERVAL, now);
+    };
+    for number in &numbers {
+        passes.add(number, 1, INTERVAL, now);
+    }
+    let mut fills = 0;
+    while let Some(fill) = passes.next(now) {
+        assert_eq!(fill.job, Job::Fill);
+        read(&mut passes, fill, now);
+        fills += 1;
+    }
+    assert_eq!(fills, 100);
+    let begun = now;
+    let mut sweeps = 0;
+    while now - begun < Duration::from_mins(1) {
+        now = passes.wake_at().expect("something is due");
+        while let Some(sweep) = passes.next(now) {
+            read(&mut passes, sweep, now);
+            sweeps += 1;
+        }
+    }
+    // Five milliseconds each, of which a tenth of a second follows.
+    assert!((500..600).contains(&sweeps), "{sweeps} sweeps in a minute");
+    // A filling goes ahead of them.
+    passes.left("7", 1, Uuid::from_u128(9));
+    passes.resume(&numbers[7], 1, now);
+    assert_eq!(passes.next(now).map(|read| read.job), Some(Job::Fill));
 }
 
 /// What can happen.

@@ -50,8 +50,8 @@ pub(super) struct Number<C> {
     aside: [Aside<C>; CLASSES],
     turns: Turns,
     pairs: Pairs,
-    /// Messages on their way, by their class.
-    flying: HashMap<Uuid, usize>,
+    /// Messages on their way: their class, and since when.
+    flying: HashMap<Uuid, (usize, Instant)>,
     urgent_in_flight: usize,
 }
 
@@ -197,6 +197,11 @@ impl<C> Number<C> {
         let index = &self.index;
         let bulk = |message: &Uuid| matches!(index.get(message), Some(Spot::Lane(id, _)) if id.class() == class(BULK));
         stalled.extend(self.awaited.extract_if(bulk));
+    }
+
+    /// The user was not written to after all, at this time.
+    pub(super) fn refund_pair(&mut self, contact: Uuid, at: Instant) {
+        self.pairs.refund(contact, at);
     }
 
     /// Meta takes nothing for this user until then.
@@ -389,7 +394,7 @@ impl<C> Number<C> {
             self.index.remove(&row.message);
             self.window.remove(id.class());
             self.awaited.remove(&row.message);
-            self.flying.insert(row.message, id.class());
+            self.flying.insert(row.message, (id.class(), now));
             self.urgent_in_flight += usize::from(id.class() == 0);
             if self.pairs.take(id, now) {
                 alarms.push((now + pair::LOOK, Alarm::Pairs));
@@ -399,14 +404,14 @@ impl<C> Number<C> {
         None
     }
 
-    /// A message has come to the end of its way. Gives its class.
-    pub(super) fn arrive(&mut self, lane: LaneId, message: Uuid) -> Option<usize> {
-        let class = self.flying.remove(&message)?;
+    /// A message has come to the end of its way. Gives its class, and since when it was on it.
+    pub(super) fn arrive(&mut self, lane: LaneId, message: Uuid) -> Option<(usize, Instant)> {
+        let (class, since) = self.flying.remove(&message)?;
         self.urgent_in_flight -= usize::from(class == 0);
         if let Some(lane) = self.lanes.get_mut(&lane).filter(|lane| lane.calling == Some(message)) {
             lane.calling = None;
         }
-        Some(class)
+        Some((class, since))
     }
 
     fn put_aside(&mut self, id: LaneId, row: Row<C>) -> (Instant, Alarm) {

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use super::{CLASSES, Offer, Offered, Scheduler};
 
 impl<C> Scheduler<C> {
@@ -88,5 +90,17 @@ impl<C> Scheduler<C> {
     pub(crate) fn hungry(&self, number: &str) -> [bool; CLASSES] {
         let entry = self.numbers.get(number).filter(|entry| entry.epoch.is_some());
         std::array::from_fn(|class| entry.is_some_and(|entry| entry.window.hungry(class, &self.limits, self.waiting)))
+    }
+
+    /// A message that waits is not to be sent any more. One that is on its way comes to its end.
+    pub(crate) fn withdraw(&mut self, number: &str, message: Uuid, now: Instant) {
+        let Some((key, _)) = self.numbers.get_key_value(number) else {
+            return;
+        };
+        let key = Arc::clone(key);
+        if let Some(lane) = self.numbers.get_mut(number).and_then(|entry| entry.remove(message)) {
+            self.waiting -= 1;
+            self.look(&key, lane, now);
+        }
     }
 }

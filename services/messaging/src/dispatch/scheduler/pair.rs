@@ -86,6 +86,15 @@ impl Pairs {
         self.users.len() == 1
     }
 
+    /// The user was not written to after all, at this time.
+    pub(super) fn refund(&mut self, contact: Uuid, at: Instant) {
+        // What was taken in an earlier burst has been paid for by now.
+        if let Some(pair) = self.users.get_mut(&contact).filter(|pair| pair.lent && pair.begun <= at) {
+            let paid = pair.paid_until.checked_sub(self.rate.interval);
+            pair.paid_until = paid.map_or(pair.begun, |paid| paid.max(pair.begun));
+        }
+    }
+
     /// Meta takes nothing for this user until then. True: it is the first who is remembered.
     pub(super) fn hold(&mut self, contact: Uuid, until: Instant, now: Instant) -> bool {
         let pair = self.users.entry(contact).or_insert(Pair {
@@ -191,6 +200,22 @@ mod tests {
         off.hold(Uuid::from_u128(1), until, now);
         assert_eq!(off.next(lane(NORMAL, 1), now), Some(until));
         assert_eq!(off.next(lane(NORMAL, 1), until), None);
+    }
+
+    #[test]
+    fn who_was_not_written_to_after_all_does_not_wait_for_it() {
+        let (mut pairs, now) = (Pairs::new(RATE), Instant::now());
+        assert_eq!(burst(&mut pairs, lane(URGENT, 1), now), 45);
+        pairs.refund(Uuid::from_u128(1), now);
+        assert_eq!(burst(&mut pairs, lane(URGENT, 1), now), 1);
+        let mut single = Pairs::new(PairRate { burst: 1, ..RATE });
+        single.take(lane(NORMAL, 1), now);
+        assert!(single.next(lane(NORMAL, 1), now).is_some());
+        single.refund(Uuid::from_u128(1), now.checked_sub(Duration::from_secs(1)).expect("a time"));
+        assert!(single.next(lane(NORMAL, 1), now + Duration::from_secs(1)).is_some());
+        single.refund(Uuid::from_u128(1), now);
+        let margin = RATE.interval / MARGIN;
+        assert_eq!(single.next(lane(NORMAL, 1), now + margin), None);
     }
 
     #[test]

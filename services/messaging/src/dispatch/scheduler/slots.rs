@@ -1,6 +1,8 @@
 //! Who gets a slot, that is, one of the calls that may be in flight.
 
-use super::{BULK, NORMAL, URGENT, class};
+use std::sync::Arc;
+
+use super::{BULK, NORMAL, NumberId, Scheduler, URGENT, class};
 
 /// The slots as they are now.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +40,59 @@ impl Slots {
     /// Campaigns do not have all that they may have.
     pub(super) fn room_for_bulk(self) -> bool {
         self.bulk < (self.calls - self.calls / KEPT).max(1)
+    }
+}
+
+// === impl Scheduler ===
+
+impl<C> Scheduler<C> {
+    pub(super) fn slots(&self) -> Slots {
+        Slots {
+            calls: self.limits.calls,
+            bulk: self.bulk_in_flight,
+            // The one that asks is not in the ring any more.
+            others: self.ring.len() > 1 || !self.wanting.is_empty(),
+        }
+    }
+
+    /// A number waits for a slot for its class `best`.
+    pub(super) fn cap(&mut self, number: NumberId, best: usize, slots: Slots) {
+        let Some(entry) = self.numbers.get_mut(&number) else {
+            return;
+        };
+        entry.listed = true;
+        entry.capped = Some(best);
+        if best < class(BULK) || slots.room_for_bulk() {
+            self.capped.push(number);
+            return;
+        }
+        if !entry.queued_for_bulk {
+            entry.queued_for_bulk = true;
+            self.bulk_queue.push_back(Arc::clone(&number));
+        }
+        self.give_back(&number);
+    }
+
+    /// A number need not wait for a slot any more.
+    pub(super) fn uncap(&mut self, number: &NumberId) {
+        if let Some(entry) = self.numbers.get_mut(number)
+            && entry.capped.take().is_some()
+        {
+            entry.listed = false;
+            self.enlist(number);
+        }
+    }
+
+    /// A campaign can have a slot. False: none waits.
+    pub(super) fn uncap_bulk(&mut self) -> bool {
+        let Some(number) = self.bulk_queue.pop_front() else {
+            return false;
+        };
+        if let Some(entry) = self.numbers.get_mut(&number) {
+            entry.queued_for_bulk = false;
+        }
+        self.uncap(&number);
+        true
     }
 }
 

@@ -1,7 +1,8 @@
+mod classes;
+mod property;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
-
-use proptest::prelude::*;
 
 use super::*;
 use crate::config::PairRate;
@@ -74,8 +75,13 @@ fn admit(scheduler: &mut Scheduler<()>, now: Instant) -> Option<Admission<()>> {
     }
 }
 
-fn finish(scheduler: &mut Scheduler<()>, sent: &Admission<()>, outcome: Outcome<()>, now: Instant) {
-    scheduler.finished(&sent.number, sent.lane, sent.message, sent.place, outcome, now);
+fn finish(
+    scheduler: &mut Scheduler<()>,
+    sent: &Admission<()>,
+    outcome: Outcome<()>,
+    now: Instant,
+) -> Option<Instant> {
+    scheduler.finished(&sent.number, sent.lane, sent.message, sent.place, outcome, now)
 }
 
 fn owned(names: impl IntoIterator<Item = usize>) -> Scheduler<()> {
@@ -202,10 +208,10 @@ fn a_token_that_was_not_needed_serves_the_next_message_or_is_given_back() {
     let first = next(&mut scheduler).expect("one token");
     assert!(next(&mut scheduler).is_none(), "there is no second");
     finish(&mut scheduler, &first, Outcome::Ended, now);
-    scheduler.refund("1");
+    scheduler.refund("1", Uuid::from_u128(1), now);
     let second = next(&mut scheduler).expect("the same token");
     finish(&mut scheduler, &second, Outcome::Ended, now);
-    scheduler.refund("1");
+    scheduler.refund("1", Uuid::from_u128(1), now);
     assert_eq!(
         scheduler.surplus(),
         [Want {
@@ -214,7 +220,7 @@ fn a_token_that_was_not_needed_serves_the_next_message_or_is_given_back() {
         }]
     );
     scheduler.disown("1");
-    scheduler.refund("1");
+    scheduler.refund("1", Uuid::from_u128(1), now);
     assert!(scheduler.surplus().is_empty());
 }
 
@@ -447,41 +453,6 @@ fn the_window_is_bounded_and_what_waits_makes_room_for_what_can_go() {
 }
 
 #[test]
-fn what_is_new_waits_behind_what_is_in_the_table() {
-    let now = Instant::now();
-    let mut scheduler = Scheduler::new(Limits { window: 8, ..limits() });
-    scheduler.own(&number(1), 1, true);
-    let unread = offer(1, lane(1), now);
-    let first = unread.message;
-    assert_eq!(scheduler.fresh("1", unread.clone(), now), Offered::Full);
-    assert!(scheduler.stalled().is_empty(), "the first reading will tell");
-    scheduler.offer("1", unread, now);
-    scheduler.read("1", 1, true);
-    assert_eq!(scheduler.fresh("1", offer(2, lane(2), now), now), Offered::Taken);
-    assert!(scheduler.stalled().is_empty(), "both are about to be sent");
-
-    for place in 3..8 {
-        scheduler.fresh("1", offer(place, lane(place as u128), now), now);
-    }
-    assert_eq!(scheduler.fresh("1", offer(8, lane(8), now), now), Offered::Full);
-    assert_eq!(scheduler.stalled().len(), 1);
-    // Even when there is room again: others came before it.
-    let sent = pump(&mut scheduler, now);
-    assert!(sent.iter().any(|sent| sent.message == first));
-    assert_eq!(scheduler.fresh("1", offer(9, lane(8), now), now), Offered::Full);
-    assert_eq!(scheduler.stalled().len(), 1);
-    assert_eq!(scheduler.hungry("1"), [false, true, false]);
-    assert_eq!(scheduler.offer("1", offer(8, lane(8), now), now), Offered::Taken);
-    // Another class is not concerned.
-    scheduler.read("1", 0, true);
-    let urgent = LaneId {
-        priority: URGENT,
-        ..lane(8)
-    };
-    assert_eq!(scheduler.fresh("1", offer(10, urgent, now), now), Offered::Taken);
-}
-
-#[test]
 fn urgent_messages_pass_and_the_others_still_get_their_turn() {
     let now = Instant::now();
     let mut scheduler = Scheduler::new(Limits { calls: 1, ..limits() });
@@ -507,441 +478,5 @@ fn of(priority: i16, contact: u128) -> LaneId {
     LaneId {
         priority,
         ..lane(contact)
-    }
-}
-
-#[test]
-fn calls_that_hang_leave_slots_to_higher_classes() {
-    let now = Instant::now();
-    let mut scheduler = owned([1, 2]);
-    let mut place = 0;
-    let mut send = |scheduler: &mut Scheduler<()>, number: &str, priority| {
-        for _ in 0..20 {
-            place += 1;
-            scheduler.offer(number, offer(place, of(priority, place as u128), now), now);
-        }
-        pump(scheduler, now)
-    };
-    let bulk = send(&mut scheduler, "1", BULK);
-    assert_eq!(bulk.len(), 13);
-    assert_eq!(send(&mut scheduler, "1", NORMAL).len(), 1, "its share is fourteen");
-    assert_eq!(
-        send(&mut scheduler, "2", BULK).len(),
-        1,
-        "campaigns have all that they may have"
-    );
-    assert_eq!(send(&mut scheduler, "1", URGENT).len(), 1, "the last slot");
-    // Whoever waits gets what comes free: one-time codes and the other number, not the campaign that had it.
-    for call in &bulk[..3] {
-        finish(&mut scheduler, call, Outcome::Ended, now);
-    }
-    let sent: Vec<_> = pump(&mut scheduler, now)
-        .iter()
-        .map(|sent| (sent.number.to_string(), sent.lane.priority))
-        .collect();
-    assert_eq!(sent.len(), 3);
-    assert_eq!(sent[0], ("1".to_owned(), URGENT));
-    assert!(sent.iter().any(|(number, _)| number == "2"), "{sent:?}");
-    assert!(!sent.contains(&("1".to_owned(), BULK)), "{sent:?}");
-}
-
-#[test]
-fn campaigns_that_wait_for_slots_all_get_their_turn() {
-    let now = Instant::now();
-    let mut scheduler = owned(1..=40);
-    for name in 1..=40_i64 {
-        for place in 0..5 {
-            let lane = of(BULK, (name * 100 + place) as u128);
-            scheduler.offer(&name.to_string(), offer(name * 100 + place, lane, now), now);
-        }
-    }
-    let mut flying = pump(&mut scheduler, now);
-    assert_eq!(flying.len(), 14);
-    let mut order = Vec::new();
-    while !flying.is_empty() {
-        let call = flying.remove(0);
-        order.push(call.number.to_string());
-        finish(&mut scheduler, &call, Outcome::Ended, now);
-        flying.extend(pump(&mut scheduler, now));
-    }
-    assert_eq!(order.len(), 200);
-    let first: HashSet<_> = order[..60].iter().collect();
-    assert_eq!(first.len(), 40, "numbers take turns");
-}
-
-#[test]
-fn one_user_is_written_to_at_the_pairs_rate_over_all_lanes_and_others_are_not_held_up() {
-    let now = Instant::now();
-    let pair = PairRate {
-        interval: Duration::from_secs(6),
-        burst: 2,
-    };
-    let mut scheduler = Scheduler::new(Limits { pair, ..limits() });
-    scheduler.own(&number(1), 1, true);
-    for place in 0..2 {
-        scheduler.offer("1", offer(place, of(NORMAL, 1), now), now);
-        scheduler.offer("1", offer(10 + place, of(URGENT, 1), now), now);
-    }
-    scheduler.offer("1", offer(20, lane(2), now), now);
-    let sent = pump(&mut scheduler, now);
-    let places = |sent: &[Admission<()>]| sent.iter().map(|sent| sent.place).collect::<Vec<_>>();
-    assert_eq!(places(&sent), [10, 0, 20], "a burst of two, and another user");
-    for call in &sent {
-        finish(&mut scheduler, call, Outcome::Ended, now);
-    }
-    assert!(pump(&mut scheduler, now).is_empty());
-    assert!(scheduler.held_up() > 0);
-    // Whoever waits for one of the user's messages is told at once.
-    scheduler.stalled();
-    scheduler.offer("1", offer(30, of(BULK, 1), now), now);
-    assert_eq!(scheduler.stalled().len(), 1);
-
-    let mut at = now;
-    let mut order = Vec::new();
-    while order.len() < 3 {
-        at = scheduler.wake_at().expect("an alarm");
-        scheduler.tick(at);
-        let sent = pump(&mut scheduler, at);
-        for call in &sent {
-            finish(&mut scheduler, call, Outcome::Ended, at);
-        }
-        order.extend(places(&sent));
-    }
-    assert_eq!(order.len(), 3, "{order:?}");
-    assert_eq!(order[0], 11, "urgent ones first");
-    assert!(at - now < Duration::from_secs(26), "{:?}", at - now);
-}
-
-#[test]
-fn a_number_whose_campaigns_pause_sends_the_rest() {
-    let now = Instant::now();
-    let mut scheduler = owned([1]);
-    for place in 0..4 {
-        scheduler.offer("1", offer(place, of(BULK, place as u128), now), now);
-    }
-    let until = now + Duration::from_hours(1);
-    assert!(scheduler.stalled().is_empty());
-    scheduler.offer("1", offer(10, lane(10), now), now);
-    scheduler.brake_bulk("1", until);
-    assert_eq!(scheduler.stalled().len(), 4, "their callers need not wait");
-    let sent = pump(&mut scheduler, now);
-    assert_eq!(sent.iter().map(|sent| sent.place).collect::<Vec<_>>(), [10]);
-    scheduler.tick(until);
-    assert_eq!(pump(&mut scheduler, until).len(), 4);
-}
-
-#[test]
-fn nobody_waits_while_everything_is_halted() {
-    let now = Instant::now();
-    let mut scheduler = owned([1]);
-    scheduler.offer("1", offer(1, lane(1), now), now);
-    assert!(scheduler.stalled().is_empty());
-    scheduler.halt(true);
-    assert_eq!(scheduler.stalled().len(), 1);
-    scheduler.offer("1", offer(2, lane(2), now), now);
-    assert_eq!(scheduler.stalled().len(), 1);
-    scheduler.halt(false);
-    scheduler.offer("1", offer(3, lane(3), now), now);
-    assert!(scheduler.stalled().is_empty());
-}
-
-/// What can happen to a scheduler.
-#[derive(Debug, Clone, Copy)]
-enum Step {
-    Offer {
-        number: usize,
-        priority: i16,
-        lane: u128,
-        place: i64,
-        delay: u64,
-        scheduled: bool,
-    },
-    Withdraw {
-        number: usize,
-        priority: i16,
-        lane: u128,
-        place: i64,
-    },
-    Grant {
-        share: u32,
-    },
-    Finish {
-        pick: usize,
-        outcome: u8,
-    },
-    Wait {
-        millis: u64,
-    },
-    Own {
-        number: usize,
-        owned: bool,
-    },
-    Brake {
-        number: usize,
-        millis: u64,
-        probe: bool,
-    },
-    Block {
-        number: usize,
-        lane: u128,
-        millis: u64,
-    },
-    Open {
-        number: usize,
-        open: bool,
-    },
-    BrakeBulk {
-        number: usize,
-        millis: u64,
-    },
-    HoldUp {
-        number: usize,
-        contact: u128,
-        millis: u64,
-    },
-}
-
-fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        8 => (0..3_usize, 1..=3_i16, 0..4_u128, 0..60_i64, prop_oneof![Just(0_u64), 0..60_000_u64], any::<bool>())
-            .prop_map(|(number, priority, lane, place, delay, scheduled)| Step::Offer { number, priority, lane, place, delay, scheduled }),
-        2 => (0..3_usize, 1..=3_i16, 0..4_u128, 0..60_i64)
-            .prop_map(|(number, priority, lane, place)| Step::Withdraw { number, priority, lane, place }),
-        6 => (0..4_u32).prop_map(|share| Step::Grant { share }),
-        6 => (any::<usize>(), 0..6_u8).prop_map(|(pick, outcome)| Step::Finish { pick, outcome }),
-        3 => (0..40_000_u64).prop_map(|millis| Step::Wait { millis }),
-        1 => (0..3_usize, any::<bool>()).prop_map(|(number, owned)| Step::Own { number, owned }),
-        1 => (0..3_usize, 0..10_000_u64, any::<bool>()).prop_map(|(number, millis, probe)| Step::Brake { number, millis, probe }),
-        1 => (0..3_usize, 0..4_u128, 0..30_000_u64).prop_map(|(number, lane, millis)| Step::Block { number, lane, millis }),
-        1 => (0..3_usize, any::<bool>()).prop_map(|(number, open)| Step::Open { number, open }),
-        1 => (0..3_usize, 0..10_000_u64).prop_map(|(number, millis)| Step::BrakeBulk { number, millis }),
-        1 => (0..3_usize, 0..4_u128, 0..30_000_u64).prop_map(|(number, contact, millis)| Step::HoldUp { number, contact, millis }),
-    ]
-}
-
-/// A message keeps its lane and number.
-fn message(number: usize, priority: i16, contact: u128, place: i64) -> Uuid {
-    Uuid::from_u128((number as u128) << 96 | (priority as u128) << 80 | contact << 64 | place as u128)
-}
-
-/// Runs steps and checks what must hold at every moment.
-struct World {
-    scheduler: Scheduler<()>,
-    now: Instant,
-    flying: Vec<Admission<()>>,
-    tokens: HashMap<String, i64>,
-    /// When each user was written to from each number since its owner came to it.
-    sent: HashMap<(String, Uuid), Vec<Instant>>,
-}
-
-const PAIR: PairRate = PairRate {
-    interval: Duration::from_secs(6),
-    burst: 5,
-};
-
-impl World {
-    fn take(&mut self) {
-        while let Some(admission) = self.scheduler.next(self.now) {
-            *self.tokens.entry(admission.number.to_string()).or_default() -= 1;
-            assert!(
-                !self.flying.iter().any(|other| other.number == admission.number
-                    && (other.lane == admission.lane || other.message == admission.message)),
-                "one at a time in a lane"
-            );
-            let sent = self
-                .sent
-                .entry((admission.number.to_string(), admission.lane.contact))
-                .or_default();
-            for (before, at) in sent.iter().rev().enumerate() {
-                let elapsed = self.now.duration_since(*at).as_secs() / PAIR.interval.as_secs();
-                assert!(
-                    (before as u64) < u64::from(PAIR.burst) + elapsed,
-                    "too many to one user"
-                );
-            }
-            sent.push(self.now);
-            self.flying.push(admission);
-        }
-        for surplus in self.scheduler.surplus() {
-            *self.tokens.entry(surplus.number.to_string()).or_default() -= i64::from(surplus.tokens);
-        }
-        assert!(
-            self.tokens.values().all(|tokens| *tokens >= 0),
-            "nothing is sent without a token: {:?}",
-            self.tokens
-        );
-        assert!(self.flying.len() <= 16);
-        assert_eq!(self.flying.len(), self.scheduler.in_flight());
-    }
-
-    fn run(&mut self, step: Step) {
-        match step {
-            Step::Offer {
-                number,
-                priority,
-                lane: contact,
-                place,
-                delay,
-                scheduled,
-            } => {
-                let mut offer = offer(place, of(priority, contact), self.now + Duration::from_millis(delay));
-                offer.message = message(number, priority, contact, place);
-                offer.scheduled = scheduled;
-                self.scheduler.offer(&number.to_string(), offer, self.now);
-            }
-            Step::Withdraw {
-                number,
-                priority,
-                lane: contact,
-                place,
-            } => {
-                let message = message(number, priority, contact, place);
-                self.scheduler.withdraw(&number.to_string(), message, self.now);
-            }
-            Step::Grant { share } => {
-                for want in self.scheduler.wants() {
-                    let tokens = want.tokens * share / 3;
-                    *self.tokens.entry(want.number.to_string()).or_default() += i64::from(tokens);
-                    let more = (tokens < want.tokens).then_some(self.now + Duration::from_millis(50));
-                    self.scheduler.granted(&want.number, tokens, more, self.now);
-                }
-            }
-            Step::Finish { pick, outcome } => {
-                if !self.flying.is_empty() {
-                    let sent = self.flying.swap_remove(pick % self.flying.len());
-                    let free = outcome == 3;
-                    let outcome = match outcome {
-                        0 => Outcome::Again {
-                            ready: self.now + Duration::from_secs(45),
-                            cargo: (),
-                        },
-                        1 => Outcome::Again {
-                            ready: self.now,
-                            cargo: (),
-                        },
-                        2 => Outcome::Unknown {
-                            until: self.now + PATIENCE,
-                        },
-                        _ => Outcome::Ended,
-                    };
-                    self.scheduler.calm(&sent.number);
-                    finish(&mut self.scheduler, &sent, outcome, self.now);
-                    if free {
-                        // A number that is forgotten has no tokens.
-                        let known = self.scheduler.numbers.contains_key(&sent.number);
-                        *self.tokens.entry(sent.number.to_string()).or_default() += i64::from(known);
-                        self.scheduler.refund(&sent.number);
-                    }
-                }
-            }
-            Step::Wait { millis } => self.now += Duration::from_millis(millis),
-            Step::Own {
-                number: name,
-                owned: true,
-            } => self.scheduler.own(&number(name), 1, true),
-            Step::Own { number, owned: false } => {
-                self.scheduler.disown(&number.to_string());
-                self.sent.retain(|(name, _), _| *name != number.to_string());
-            }
-            Step::Brake { number, millis, probe } => {
-                self.scheduler
-                    .brake(&number.to_string(), self.now + Duration::from_millis(millis), probe);
-            }
-            Step::Block {
-                number,
-                lane: contact,
-                millis,
-            } => {
-                self.scheduler.block(
-                    &number.to_string(),
-                    lane(contact),
-                    self.now + Duration::from_millis(millis),
-                    self.now,
-                );
-            }
-            Step::Open { number, open } => self.scheduler.open(&number.to_string(), open),
-            Step::BrakeBulk { number, millis } => {
-                self.scheduler
-                    .brake_bulk(&number.to_string(), self.now + Duration::from_millis(millis));
-            }
-            Step::HoldUp {
-                number,
-                contact,
-                millis,
-            } => {
-                let until = self.now + Duration::from_millis(millis);
-                self.scheduler
-                    .hold_up(&number.to_string(), Uuid::from_u128(contact), until, self.now);
-            }
-        }
-        self.scheduler.tick(self.now);
-        self.take();
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
-    #[test]
-    fn whatever_happens_nothing_is_sent_twice_at_a_time_or_without_a_token_and_nothing_stays_behind(steps in proptest::collection::vec(step(), 1..200)) {
-        let mut scheduler = Scheduler::new(Limits { pair: PAIR, ..limits() });
-        for name in 0..3 {
-            scheduler.own(&number(name), 1, true);
-        }
-        let mut world = World { scheduler, now: Instant::now(), flying: Vec::new(), tokens: HashMap::new(), sent: HashMap::new() };
-        for step in steps {
-            world.run(step);
-        }
-        // Then everything is well again, and all that was taken in is sent.
-        for name in 0..3 {
-            world.scheduler.own(&number(name), 2, true);
-            world.scheduler.open(&name.to_string(), true);
-        }
-        for _ in 0..2_000 {
-            if world.scheduler.waiting() == 0 && world.flying.is_empty() {
-                break;
-            }
-            world.run(Step::Wait { millis: 1_000 });
-            world.run(Step::Grant { share: 3 });
-            world.run(Step::Finish { pick: 0, outcome: 5 });
-        }
-        prop_assert_eq!(world.scheduler.waiting(), 0);
-        prop_assert!(world.flying.is_empty());
-        // Every token was used or given back.
-        prop_assert!(world.tokens.values().all(|tokens| *tokens == 0), "{:?}", world.tokens);
-    }
-
-    #[test]
-    fn a_one_time_code_waits_for_one_turn_at_most_whatever_campaigns_wait(before in 0..40_usize, campaigns in 0..300_u128, others in 1..4_usize) {
-        let now = Instant::now();
-        let mut scheduler = Scheduler::new(Limits { calls: 8, ..limits() });
-        for name in 0..others {
-            scheduler.own(&number(name), 1, true);
-            for contact in 0..campaigns {
-                let place = (name * 1_000) as i64 + contact as i64;
-                scheduler.offer(&name.to_string(), offer(place, of(BULK, contact), now), now);
-            }
-        }
-        // Some campaigns go, so that it may be anybody's turn.
-        for _ in 0..before {
-            if let Some(sent) = admit(&mut scheduler, now) {
-                finish(&mut scheduler, &sent, Outcome::Ended, now);
-            }
-        }
-        let code = offer(9_999, of(URGENT, 7_777), now);
-        let message = code.message;
-        scheduler.offer("0", code, now);
-        let mut turns = 0;
-        while let Some(sent) = admit(&mut scheduler, now) {
-            if &*sent.number == "0" {
-                turns += 1;
-            }
-            if sent.message == message {
-                prop_assert!(turns <= 2, "{turns} turns of its number");
-                return Ok(());
-            }
-            finish(&mut scheduler, &sent, Outcome::Ended, now);
-        }
-        prop_assert!(false, "it was not sent");
     }
 }
