@@ -19,6 +19,7 @@ mod idempotency;
 mod instance;
 mod lanes;
 mod lifetime;
+mod media;
 mod merging;
 mod obstacles;
 mod operators;
