@@ -144,22 +144,22 @@ async fn an_id_that_meta_does_not_know_any_more_is_replaced() {
     let stage = Stage::new().await;
     let first = stage.send(&recipient(0)).await;
     stage.reaches(first, SubmissionState::Accepted).await;
-    let stale = stage.kept().await;
+    let lost = stage.kept().await;
     let number = stage.suite.numbers[0].id.parse().expect("digits");
     let graph = stage.suite.graph();
     graph
-        .delete_media(&stage.suite.token(), &number, &stale[0])
+        .delete_media(&stage.suite.token(), &number, &lost[0])
         .await
         .expect("deleted");
     let second = stage.send(&recipient(1)).await;
     let second = stage.reaches(second, SubmissionState::Accepted).await;
     assert_eq!((second.attempt, second.duplicate_count), (2, 0));
     let fresh = stage.kept().await;
-    assert_ne!(fresh, stale);
+    assert_ne!(fresh, lost);
     let ledger = stage.suite.ledger().await;
     assert_eq!(
         ledger.iter().map(|accepted| &accepted.media).collect::<Vec<_>>(),
-        [&stale, &fresh]
+        [&lost, &fresh]
     );
 }
 
