@@ -231,7 +231,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     };
     let files = rpc::Files {
         context: context.clone(),
-        all: files,
+        files,
         stall: timing.upload_stall,
     };
     let application = rpc::Messaging {

@@ -9,6 +9,6 @@ use super::file_service::{Files, file_id};
 pub(super) async fn delete_file(service: &Files, request: Request<DeleteFileRequest>) -> Reply<DeleteFileResponse> {
     let application = caller::application(&request)?.id;
     let id = file_id(&request.get_ref().id)?;
-    service.all.delete(application, id).await?;
+    service.files.delete(application, id).await?;
     Ok(Response::new(DeleteFileResponse {}))
 }

@@ -31,7 +31,7 @@ const CHUNK: usize = 64 << 10;
 pub(super) async fn download_file(service: &Files, request: Request<DownloadFileRequest>) -> Reply<Parts> {
     let application = caller::application(&request)?.id;
     let id = file_id(&request.get_ref().id)?;
-    let (file, bytes) = service.all.open(application, id).await?;
+    let (file, bytes) = service.files.open(application, id).await?;
     Ok(Response::new(Parts {
         left: u64::try_from(file.size_bytes).unwrap_or(0),
         file: Some(file),

@@ -20,7 +20,7 @@ use crate::files;
 #[expect(clippy::struct_field_names, reason = "the room of that name")]
 pub(crate) struct Files {
     pub context: Context,
-    pub all: files::Files,
+    pub files: files::Files,
     /// An upload that brings no byte so long is broken off.
     pub stall: Duration,
 }

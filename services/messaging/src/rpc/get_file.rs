@@ -9,7 +9,7 @@ use super::file_service::{Files, file_id};
 pub(super) async fn get_file(service: &Files, request: Request<GetFileRequest>) -> Reply<GetFileResponse> {
     let application = caller::application(&request)?.id;
     let id = file_id(&request.get_ref().id)?;
-    let file = service.all.get(application, id).await?;
+    let file = service.files.get(application, id).await?;
     Ok(Response::new(GetFileResponse {
         file: Some(file.to_proto()),
     }))

@@ -21,7 +21,7 @@ pub(super) async fn list_files(service: &Files, request: Request<ListFilesReques
         .map(|position| Uuid::from_slice(&position).map_err(Fault::internal))
         .transpose()?;
     // One more than the page tells whether there is a next one.
-    let mut files = service.all.list(application, before, size + 1).await?;
+    let mut files = service.files.list(application, before, size + 1).await?;
     let more = files.len() as i64 > size;
     files.truncate(size as usize);
     let oldest = files.last().filter(|_| more);

@@ -20,13 +20,13 @@ pub(super) async fn upload_file(
     request: Request<Streaming<UploadFileRequest>>,
 ) -> Reply<UploadFileResponse> {
     let application = caller::application(&request)?.id;
-    let _slot = service.all.slot(application)?;
+    let _slot = service.files.slot(application)?;
     let mut parts = request.into_inner();
     let Some(Part::Metadata(metadata)) = next(&mut parts, service.stall).await? else {
         return Err(Fault::invalid("metadata", "must be the first part").into());
     };
     let declared = check(metadata)?;
-    let mut upload = service.all.upload(application, declared);
+    let mut upload = service.files.upload(application, declared);
     let taken = match take(&mut upload, &mut parts, service.stall).await {
         Ok(()) => upload.finish().await.map_err(Status::from),
         Err(status) => Err(status),
