@@ -183,7 +183,6 @@ fn connection(application: ApplicationId, number: &str) -> Connection {
         token_version: 1,
         state: ConnectionState::Active,
         paused: false,
-        auto_mark_read: false,
         throughput_per_second: 80,
         number: number.parse().expect("a number"),
         waba: "1".to_owned(),
