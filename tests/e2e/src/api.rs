@@ -8,6 +8,7 @@ use outeract_proto::connection::admin::v1::{CreateApplicationRequest, CreateKeyR
 use outeract_proto::connection::v1::application_service_client::ApplicationServiceClient;
 use outeract_proto::connection::v1::connection_service_client::ConnectionServiceClient;
 use outeract_proto::connection::v1::{Connection, CreateConnectionRequest};
+use outeract_proto::messaging::v1::file_service_client::FileServiceClient;
 use outeract_proto::messaging::v1::message_content::Kind;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
 use outeract_proto::messaging::v1::{MessageContent, SendMessageRequest, SendWait, TextContent};
@@ -46,6 +47,8 @@ pub struct Api {
     pub connections: ConnectionServiceClient<Keyed>,
     /// `outeract.messaging.v1.MessagingService`.
     pub messaging: MessagingServiceClient<Keyed>,
+    /// `outeract.messaging.v1.FileService`.
+    pub files: FileServiceClient<Keyed>,
     /// `outeract.tracking.v1.EventService`.
     pub events: EventServiceClient<Keyed>,
     /// `outeract.webhook.v1.WebhookService`.
@@ -121,6 +124,7 @@ impl Api {
             application: ApplicationServiceClient::new(keyed("CONNECTION_URL")?),
             connections: ConnectionServiceClient::new(keyed("CONNECTION_URL")?),
             messaging: MessagingServiceClient::new(keyed("MESSAGING_URL")?),
+            files: FileServiceClient::new(keyed("MESSAGING_URL")?),
             events: EventServiceClient::new(keyed("TRACKING_URL")?),
             webhooks: WebhookServiceClient::new(keyed("WEBHOOK_URL")?),
         })

@@ -156,7 +156,7 @@ impl Line {
         };
         let attached = match self.attach(&parcel, pass, &connection, &credential).await {
             Ok(attached) => attached,
-            Err(wait) => return later(cargo, wait),
+            Err(wait) => return (later(cargo, wait).0, Mood::Free),
         };
         let asked = Instant::now();
         let begun = match self.begin(admission).await {

@@ -18,7 +18,6 @@ use super::scheduler::Outcome;
 use crate::files::MediaProblem;
 use crate::problem::{self, FILE_GONE};
 use crate::projection::Connection;
-use crate::vault::Letter;
 
 /// Meta's ids of a message's files, or why it will not go with them.
 pub(super) type Attached = Result<HashMap<FileId, String>, Unsendable>;
@@ -32,15 +31,6 @@ pub(super) enum Unsendable {
     Refused(GraphError),
 }
 
-/// The files that go to Meta with a letter: those of its own content, or of the template in its place.
-fn file_ids(letter: &Letter, pass: Pass) -> Vec<FileId> {
-    if letter.sandbox {
-        Vec::new()
-    } else {
-        pass.content(letter).file_ids()
-    }
-}
-
 // === impl Line ===
 
 impl Line {
@@ -52,14 +42,19 @@ impl Line {
         connection: &Arc<Connection>,
         credential: &Arc<Credential>,
     ) -> Result<Attached, Duration> {
-        let files = file_ids(&parcel.letter, pass);
+        // Those of its own content, or of the template in its place.
+        let files = pass.content(&parcel.letter).file_ids();
         if files.is_empty() {
             return Ok(Ok(HashMap::new()));
         }
-        let resolved = self
-            .media
-            .resolve(connection, credential, parcel.application, &files)
-            .await;
+        let resolved = if parcel.letter.sandbox {
+            let there = self.media.are_there(connection, parcel.application, &files).await;
+            there.map(|()| HashMap::new())
+        } else {
+            self.media
+                .resolve(connection, credential, parcel.application, &files)
+                .await
+        };
         match resolved {
             Ok(ids) => Ok(Ok(ids)),
             Err(MediaProblem::Gone) => Ok(Err(Unsendable::Gone)),
@@ -73,7 +68,7 @@ impl Line {
         let row = missed(&flight, FILE_GONE, None);
         let error = problem::of_reason(FILE_GONE, None, false);
         let noted = self.note(&flight, Finding::Failed { row, error }).await;
-        (self.after(&flight, noted, Duration::ZERO), Mood::Neutral)
+        (self.after(&flight, noted, Duration::ZERO), Mood::Free)
     }
 
     /// Meta's answer casts doubt on the ids of the files: they are forgotten, and with its first try the message goes again at once, the files given to Meta anew. None: the answer means what it

@@ -23,6 +23,7 @@ use super::kind::{MimeType, State};
 use super::object::Store;
 use crate::dispatch::{Credential, Credentials};
 use crate::projection::{Connection, Projection};
+use crate::seldom::Seldom;
 use crate::store::file::{self as store, Medium, Sendable};
 use crate::store::run;
 
@@ -37,6 +38,7 @@ struct Inner {
     /// Uploads to Meta, by file and number.
     under_way: Mutex<HashMap<Key, watch::Receiver<Option<Answer>>>>,
     slots: Semaphore,
+    complaints: Seldom,
 }
 
 /// What it is made of.
@@ -105,6 +107,7 @@ impl Media {
             lookups,
             under_way: Mutex::default(),
             slots: Semaphore::new(AT_ONCE),
+            complaints: Seldom::default(),
         }))
     }
 
@@ -140,6 +143,21 @@ impl Media {
             ids.insert(id, answered.unwrap_or(Err(MediaProblem::Later(COME_BACK)))?);
         }
         Ok(ids)
+    }
+
+    /// Whether the files are all there, for a message that is not to reach Meta.
+    pub(crate) async fn are_there(
+        &self,
+        connection: &Connection,
+        application: ApplicationId,
+        files: &[FileId],
+    ) -> Result<(), MediaProblem> {
+        let found = self.look_up(connection, application, files).await?;
+        found.iter().try_for_each(|file| match State::of_code(file.state) {
+            Some(State::Ready) => Ok(()),
+            Some(State::Pending) => Err(MediaProblem::Later(AWAY)),
+            Some(State::Failed) | None => Err(MediaProblem::Gone),
+        })
     }
 
     /// Meta does not know these ids of the number (any more): with the next message the files are given to it again.
@@ -269,7 +287,12 @@ impl Media {
         match uploaded {
             Ok(media) => self.keep(file, connection, credential, media).await,
             Err(CallError::Refused(error)) => Err(MediaProblem::Refused(error)),
-            Err(CallError::Unreachable(_) | CallError::Unintelligible { .. }) => Err(MediaProblem::Later(AWAY)),
+            Err(cause @ (CallError::Unreachable(_) | CallError::Unintelligible { .. })) => {
+                if self.0.complaints.again() {
+                    tracing::warn!(file.id = %FileId::from_uuid(file.id), %cause, "A file did not get to Meta and is tried again");
+                }
+                Err(MediaProblem::Later(AWAY))
+            }
             Err(cause @ (CallError::Invalid(_) | CallError::Foreign)) => {
                 tracing::error!(file.id = %FileId::from_uuid(file.id), %cause, "A file cannot be written as a request");
                 Err(MediaProblem::Later(AWAY))

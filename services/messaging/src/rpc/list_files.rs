@@ -24,8 +24,8 @@ pub(super) async fn list_files(service: &Files, request: Request<ListFilesReques
     let mut files = service.files.list(application, before, size + 1).await?;
     let more = files.len() as i64 > size;
     files.truncate(size as usize);
-    let last = files.last().filter(|_| more);
-    let next_page_token = last.map_or_else(String::new, |last| tokens.encode(&list, last.id.uuid().as_bytes()));
+    let oldest = files.last().filter(|_| more);
+    let next_page_token = oldest.map_or_else(String::new, |oldest| tokens.encode(&list, oldest.id.uuid().as_bytes()));
     Ok(Response::new(ListFilesResponse {
         files: files.iter().map(crate::files::File::to_proto).collect(),
         next_page_token,

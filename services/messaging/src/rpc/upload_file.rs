@@ -94,7 +94,7 @@ fn check(metadata: FileMetadata) -> Result<Declared, Fault> {
     if size.is_none() {
         violations.push(Violation::new("metadata.size_bytes", "must not be negative"));
     }
-    let sha256 = sha256(&metadata.sha256);
+    let sha256 = sha256(&metadata.sha256).ok();
     if sha256.is_none() {
         violations.push(Violation::new("metadata.sha256", "must be empty or 64 hex digits"));
     }
@@ -128,15 +128,14 @@ fn is_name(name: &str) -> bool {
         .any(|character| character == '/' || character.is_control() || turns(character))
 }
 
-#[expect(clippy::option_option, reason = "none to check is not nonsense")]
-/// None in the outer option: the text is no hash; in the inner: there is none to check.
-fn sha256(text: &str) -> Option<Option<[u8; 32]>> {
+/// The hash in a request; none: there is none to check.
+fn sha256(text: &str) -> Result<Option<[u8; 32]>, hex::FromHexError> {
     if text.is_empty() {
-        return Some(None);
+        return Ok(None);
     }
     let mut hash = [0; 32];
-    hex::decode_to_slice(text, &mut hash).ok()?;
-    Some(Some(hash))
+    hex::decode_to_slice(text, &mut hash)?;
+    Ok(Some(hash))
 }
 
 #[cfg(test)]

@@ -305,30 +305,41 @@ async fn what_a_process_that_died_left_is_removed_by_another() {
     let suite = Suite::new().await;
     let instance = suite.start().await;
     let client = instance.files(&suite.key).await;
-    let (sender, call) = open(&client);
-    let mut calls = JoinSet::new();
-    calls.spawn(call);
-    sender.send(first(metadata("application/pdf"))).await.expect("taken");
-    for index in 0..100 {
-        let body = if index == 0 { pdf(CHUNK) } else { vec![7; CHUNK] };
-        sender.send(chunk(&body)).await.expect("taken");
-    }
-    eventually(SOON, async || suite.left().await.objects == 1).await;
-    // What SIGKILL leaves: the object half written, its room taken.
-    let staged = suite.staged();
-    let copy = std::fs::read(&staged).expect("readable");
-    instance.kill();
-    drop(calls);
-    eventually(SOON, async || !staged.exists() || suite.left().await.trash == 1).await;
-    std::fs::write(&staged, copy).expect("written");
-    let other = suite.start().await;
-    assert!(suite.left().await.bytes > 0);
-    suite.database.advance(time::Duration::minutes(61)).await;
-    suite.nothing_left().await;
-    let client = other.files(&suite.key).await;
-    upload(&client, metadata("image/jpeg"), jpeg(100))
+    let kept = upload(&client, metadata("image/jpeg"), jpeg(100))
         .await
         .expect("uploaded");
+    // What SIGKILL leaves: one upload half written, and one whose file was not made known; the room of both taken.
+    let directory = suite.directory.path().join(suite.application.uuid().to_string());
+    for (index, written) in ["half#1", "whole"].into_iter().enumerate() {
+        std::fs::write(directory.join(written), b"%PDF-1.7").expect("written");
+        let object = written.trim_end_matches("#1");
+        sqlx::query(
+            "WITH room AS (UPDATE messaging.file_usage SET bytes = bytes + $3 WHERE application_id = $1)
+             INSERT INTO messaging.file_trash (object, application_id, reserved, due_at) VALUES ($2, $1, $3, messaging.now_() + interval '1 hour')",
+        )
+        .bind(suite.application.uuid())
+        .bind(format!("{}/{object}", suite.application.uuid()))
+        .bind(5_000_i64 * (index as i64 + 1))
+        .execute(suite.database.admin())
+        .await
+        .expect("inserted");
+    }
+    let left = suite.left().await;
+    assert_eq!((left.objects, left.trash, left.bytes), (3, 2, 15_100));
+    suite.database.advance(time::Duration::minutes(59)).await;
+    // They might still be going on: what is due goes, and they stay.
+    let due = "INSERT INTO messaging.file_trash (object, application_id, reserved, due_at) VALUES ('due', $1, 0, messaging.now_())";
+    let inserted = sqlx::query(due)
+        .bind(suite.application.uuid())
+        .execute(suite.database.admin())
+        .await;
+    inserted.expect("inserted");
+    eventually(SOON, async || suite.left().await.trash == 2).await;
+    assert_eq!(suite.left().await, left);
+    suite.database.advance(time::Duration::minutes(2)).await;
+    eventually(SOON, async || suite.left().await.trash == 0).await;
+    delete(&client, &kept.id).await.expect("deleted");
+    suite.nothing_left().await;
 }
 
 #[tokio::test]
@@ -403,21 +414,4 @@ async fn an_upload_that_outgrows_the_quota_is_refused_amid_its_parts() {
     upload(&client, metadata("application/pdf"), pdf(12 * MIB))
         .await
         .expect("to the byte");
-}
-
-// === impl Suite ===
-
-impl Suite {
-    /// The only object that is being written.
-    fn staged(&self) -> std::path::PathBuf {
-        let mut directory = self.directory.path().to_owned();
-        loop {
-            let entry = std::fs::read_dir(&directory).expect("readable").next();
-            let path = entry.expect("an entry").expect("readable").path();
-            if path.is_file() {
-                return path;
-            }
-            directory = path;
-        }
-    }
 }

@@ -21,6 +21,7 @@ mod instance;
 mod lanes;
 mod lifetime;
 mod limits;
+mod media;
 mod merging;
 mod obstacles;
 mod operators;

@@ -8,6 +8,7 @@
 )]
 
 mod canaries;
+mod files;
 mod kill;
 mod life;
 mod outcomes;
