@@ -7,6 +7,7 @@ mod carried;
 mod contacts;
 pub(crate) mod draft;
 mod flush;
+mod foresee;
 pub(crate) mod prepare;
 
 use std::sync::Arc;
@@ -23,10 +24,12 @@ use uuid::Uuid;
 use crate::dispatch::{self, Hints};
 use crate::forward::Forwarder;
 use crate::projection::Connection;
+use crate::store::accept::Asked;
 use crate::vault::{Hash, Letter};
 use crate::window::{Refusal, Windows};
 
 pub(crate) use self::contacts::Contacts;
+pub(crate) use self::foresee::{Foreseen, foresee};
 
 /// A checked request on its way into the database.
 #[derive(Debug)]
@@ -75,6 +78,19 @@ impl Order {
         let mut terms = first.unwrap_or_default();
         terms.needs_window |= letters.any(|letter| letter.content.needs_window());
         terms
+    }
+
+    /// What is to be known before it is stored.
+    fn asked<'a>(&'a self, terms: &'a dispatch::Terms) -> Asked<'a> {
+        Asked {
+            application: self.application.uuid(),
+            connection: self.connection.id.uuid(),
+            number: self.connection.number.as_str(),
+            waba: &self.connection.waba,
+            key_hash: &self.key_hash,
+            to: &self.to,
+            template: terms.template.as_ref().map(dispatch::TemplateName::parts),
+        }
     }
 }
 

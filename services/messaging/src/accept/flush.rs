@@ -11,11 +11,11 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::{Accepted, Contacts, Order};
-use crate::dispatch::{Fresh, Hints, TemplateName};
+use crate::dispatch::{Fresh, Hints};
 use crate::events::{self, Subject};
 use crate::forward::Forwarder;
 use crate::ids;
-use crate::store::accept::{self as store, Asked, NewMessage, Resolved, Stored};
+use crate::store::accept::{self as store, NewMessage, Resolved, Stored};
 use crate::store::{DbError, run};
 use crate::window::{Refusal, Windows};
 
@@ -184,15 +184,7 @@ impl Store {
             .iter()
             .map(|index| &orders[*index])
             .zip(&terms)
-            .map(|(order, terms)| Asked {
-                application: order.application.uuid(),
-                connection: order.connection.id.uuid(),
-                number: order.connection.number.as_str(),
-                waba: &order.connection.waba,
-                key_hash: &order.key_hash,
-                to: &order.to,
-                template: terms.template.as_ref().map(TemplateName::parts),
-            })
+            .map(|(order, terms)| order.asked(terms))
             .collect();
         run!(self.db, "accept.resolve", |conn| store::resolve(conn, &asked))
     }

@@ -29,7 +29,7 @@ pub(super) async fn get_conversation_window(
 }
 
 /// The user's window with the connection's number. None: the user has never written.
-pub(super) async fn window(
+async fn window(
     service: &Messaging,
     application: ApplicationId,
     connection: ConnectionId,

@@ -1,18 +1,18 @@
 //! `ValidateMessage`: everything that stands in a message's way, without storing or sending it.
 
+use outeract_events::timestamp;
 use outeract_proto::messaging::v1::{Obstacle, ValidateMessageRequest, ValidateMessageResponse};
 use outeract_proto::reason_str;
 use outeract_rpc::{Fault, Reply, caller};
+use time::OffsetDateTime;
 use tonic::{Request, Response};
 
 use super::Messaging;
 use super::batch_send_messages::violation;
-use super::get_conversation_window::window;
 use crate::accept::prepare::Identity;
-use crate::accept::{Order, draft};
+use crate::accept::{Foreseen, Order, draft, foresee};
 use crate::obstacle;
-use crate::vault::Letter;
-use crate::window::{Refusal, open_for};
+use crate::problem::{self, QUOTA_EXHAUSTED};
 
 pub(super) async fn validate_message(
     service: &Messaging,
@@ -60,18 +60,26 @@ pub(super) async fn validate_message(
 /// What stands in the way of a message that could be stored.
 async fn standing(service: &Messaging, order: &Order) -> Result<Vec<Obstacle>, Fault> {
     let (connection, mut obstacles) = (&order.connection, Vec::new());
-    let free = |letter: &Letter| letter.content.needs_window() && letter.fallback.is_none() && !letter.sandbox;
-    if order.parts.iter().any(|part| free(&part.letter)) {
-        let window = window(service, order.application, connection.id, &order.to).await?;
-        if window.and_then(|window| open_for(window.window_left)).is_none() {
-            obstacles.push(refusal(&Fault::from(Refusal::Outside)));
-        }
+    match foresee(&service.context.db, order).await? {
+        Foreseen::Clear => {}
+        Foreseen::Refused(refused) => obstacles.push(refusal(&refused.into())),
+        Foreseen::NoPlace(until) => obstacles.push(no_place(until)),
     }
     let held = service.projection.hold(connection);
     obstacles.extend(held.map(|why| obstacle::held_by_operator(&why)));
     obstacles.extend(connection.paused.then(obstacle::connection_paused));
     obstacles.extend(order.terms.send_at.map(obstacle::scheduled));
     Ok(obstacles)
+}
+
+fn no_place(until: Option<OffsetDateTime>) -> Obstacle {
+    let told = problem::of_reason(QUOTA_EXHAUSTED, None, true);
+    Obstacle {
+        reason: told.reason,
+        message: told.message,
+        retry_time: until.map(timestamp::to_proto),
+        refuses: false,
+    }
 }
 
 fn refusal(fault: &Fault) -> Obstacle {

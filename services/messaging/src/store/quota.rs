@@ -102,6 +102,46 @@ pub(crate) async fn buckets(conn: &mut PgConnection, portfolios: &[&str]) -> sql
     Ok((buckets, now))
 }
 
+/// A portfolio's places, as far as a contact is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// How many there are; none: without limit.
+    pub most: Option<i32>,
+    pub used: i64,
+    /// The contact has one.
+    pub placed: bool,
+    /// When the next place comes free.
+    pub next_at: Option<OffsetDateTime>,
+}
+
+/// Whether there is room in a portfolio; none: nobody was written to from it yet.
+pub(crate) async fn room(
+    conn: &mut PgConnection,
+    portfolio: &str,
+    contact: Option<Uuid>,
+) -> sqlx::Result<Option<Room>> {
+    sqlx::query_as!(
+        Room,
+        r#"
+        SELECT p.unique_users AS most, taken.used AS "used!",
+               EXISTS (
+                   SELECT FROM messaging.quota_member m WHERE m.portfolio_id = $1 AND m.contact_id = $2 AND m.minute >= clock.oldest
+               ) AS "placed!",
+               to_timestamp((taken.first + 1441) * 60::bigint) AS next_at
+        FROM (SELECT messaging.this_minute() - 1440 AS oldest OFFSET 0) clock
+        CROSS JOIN LATERAL (SELECT p.unique_users FROM messaging.portfolio p WHERE p.id = $1 LIMIT 1) p
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(b.members), 0)::bigint AS used, min(b.minute) FILTER (WHERE b.members > 0) AS first
+            FROM messaging.quota_minute b WHERE b.portfolio_id = $1 AND b.minute >= clock.oldest
+        ) taken
+        "#,
+        portfolio,
+        contact,
+    )
+    .fetch_optional(conn)
+    .await
+}
+
 /// Takes over what Meta says of portfolios' limits, unless it said something else later. In the order of portfolios, each once.
 pub(crate) async fn tell(conn: &mut PgConnection, told: &[Told<'_>]) -> sqlx::Result<()> {
     let portfolios: Vec<_> = told.iter().map(|told| told.portfolio).collect();

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use outeract_proto::messaging::v1::message_content::Kind;
-use outeract_proto::messaging::v1::{MessageContent, SendMessageRequest, SendWait, SubmissionState, TemplateContent};
+use outeract_proto::messaging::v1::{
+    MessageContent, SendMessageRequest, SendWait, SubmissionState, TemplateContent, ValidateMessageRequest,
+};
 use outeract_simulator::control::NewTemplate;
 use outeract_testkit::eventually;
 use time::OffsetDateTime;
@@ -232,6 +234,60 @@ async fn a_place_that_was_not_used_is_free_again() {
         .expect("stored")
         .into_inner();
     suite.reaches(&client, id(&third), SubmissionState::Accepted).await;
+}
+
+#[tokio::test]
+async fn validation_foresees_what_window_and_quota_will_say() {
+    let suite = Suite::new().await;
+    let instance = suite.start().await;
+    suite.one_portfolio(&instance, "1").await;
+    let mut client = instance.client(&suite.key).await;
+    let number = &suite.numbers[0];
+    let first = client
+        .send_message(template(number, &new_user(1)))
+        .await
+        .expect("stored")
+        .into_inner();
+    suite.reaches(&client, id(&first), SubmissionState::Accepted).await;
+    let mut found = async |message: SendMessageRequest| {
+        let asked = ValidateMessageRequest { message: Some(message) };
+        let answer = client.validate_message(asked).await.expect("read").into_inner();
+        assert!(answer.obstacles.len() < 2 && answer.field_violations.is_empty());
+        let obstacle = answer.obstacles.into_iter().next();
+        let told = obstacle.map(|obstacle| (obstacle.reason, obstacle.refuses, obstacle.retry_time.is_some()));
+        (answer.storable, told)
+    };
+    let reason = |reason: &str, refuses, timed| Some((reason.to_owned(), refuses, timed));
+    assert_eq!(found(template(number, &new_user(1))).await, (true, None), "has a place");
+    assert_eq!(
+        found(template(number, &new_user(2))).await,
+        (true, reason("QUOTA_EXHAUSTED", false, true))
+    );
+    assert_eq!(
+        found(template(number, &crate::suite::recipient(1))).await,
+        (true, None),
+        "inside the window"
+    );
+    let sandboxed = SendMessageRequest {
+        sandbox: true,
+        ..template(number, &new_user(2))
+    };
+    assert_eq!(found(sandboxed).await, (true, None));
+    assert_eq!(found(request(number, &crate::suite::recipient(1))).await, (true, None));
+    let outside = request(number, &new_user(1));
+    assert_eq!(
+        found(outside.clone()).await,
+        (false, reason("OUTSIDE_MESSAGING_WINDOW", true, false))
+    );
+    let later = SendMessageRequest {
+        send_time: Some(prost_types::Timestamp {
+            seconds: OffsetDateTime::now_utc().unix_timestamp() + 3_600,
+            nanos: 0,
+        }),
+        ..outside
+    };
+    // Who knows what the window is then.
+    assert_eq!(found(later).await, (true, reason("SCHEDULED", false, true)));
 }
 
 #[tokio::test]
