@@ -13,7 +13,9 @@ use outeract_graph::signature::Verifier;
 use outeract_graph::webhook::{Item, Kind, parse};
 use outeract_graph::{CallError, Client, Outcome, Token};
 use outeract_seal::Secret;
-use outeract_simulator::control::{ChangeTemplate, ChangeToken, Client as Control, Inbound, NewWorld, ReceiptQuery, WorldCreated};
+use outeract_simulator::control::{
+    ChangeTemplate, ChangeToken, Client as Control, Inbound, NewWorld, ReceiptQuery, WorldCreated,
+};
 use outeract_simulator::{Config, Effect, Handle, Match, Simulator, StatusDelays, Switches};
 use serde_json::{Value, json};
 use support::{Sink, USER, number, text};
@@ -421,7 +423,10 @@ async fn a_users_message_is_marked_as_read_and_typing_shown() {
         .receipts(&ReceiptQuery::default())
         .await
         .expect("receipts");
-    let told: Vec<_> = receipts.iter().map(|receipt| (&*receipt.wamid, receipt.typing)).collect();
+    let told: Vec<_> = receipts
+        .iter()
+        .map(|receipt| (&*receipt.wamid, receipt.typing))
+        .collect();
     assert_eq!(told, [(&*written, false), (&*written, true)]);
     let unknown = read("wamid.HBgLMTQxNTU1NTEyMzQVAgASGBQ", false).await;
     assert!(matches!(unknown, Err(CallError::Refused(error)) if error.code == 131_009));

@@ -37,9 +37,7 @@ async fn templates_are_listed_page_by_page_and_their_news_is_understood() {
     let waba = account.parse().expect("digits");
     let (mut listed, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
-        let (page, usage) = client
-            .list_templates(&token, &waba, after.as_deref(), 3)
-            .await;
+        let (page, usage) = client.list_templates(&token, &waba, after.as_deref(), 3).await;
         let page = page.expect("a page");
         assert_eq!(
             (page.unreadable, usage.app_percent, usage.regain_after),
@@ -73,10 +71,7 @@ async fn templates_are_listed_page_by_page_and_their_news_is_understood() {
     let parts = Parts::parse(code.components.as_bytes()).expect("parts");
     assert_eq!(parts.buttons, [Button::OneTimeCode]);
 
-    control
-        .set_template_status(&update.id, "PAUSED")
-        .await
-        .expect("paused");
+    control.set_template_status(&update.id, "PAUSED").await.expect("paused");
     assert!(control.idle(Duration::from_secs(20)).await.expect("idle"));
     let told = sink.posts().into_iter().flat_map(|(_, body)| {
         let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");

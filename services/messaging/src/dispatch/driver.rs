@@ -386,9 +386,7 @@ impl Driver {
         if !matches!(outcome, Outcome::Ended) {
             metrics::counter!("messaging_deferred_total").increment(1);
         }
-        let since = self
-            .scheduler
-            .finished(&number, lane, message, place, outcome, now);
+        let since = self.scheduler.finished(&number, lane, message, place, outcome, now);
         if let (Mood::Free, Some(since)) = (mood, since) {
             self.scheduler.refund(&number, lane.contact, since);
         }

@@ -27,7 +27,6 @@ use std::time::Instant;
 use uuid::Uuid;
 
 use self::number::Number;
-use self::slots::Slots;
 
 pub(crate) use self::terms::{
     Admission, BULK, CLASSES, LaneId, Limits, NORMAL, NumberId, Offer, Offered, Outcome, URGENT, Want, class,

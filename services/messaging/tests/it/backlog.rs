@@ -147,7 +147,11 @@ async fn more_than_memory_holds_is_sent_whole_and_in_order() {
         async move {
             let mut stored = Vec::new();
             for _ in 0..EACH {
-                stored.push(store(&mut client, number, &recipient(user), Priority::Bulk).await.uuid());
+                stored.push(
+                    store(&mut client, number, &recipient(user), Priority::Bulk)
+                        .await
+                        .uuid(),
+                );
             }
             stored
         }

@@ -438,5 +438,9 @@ async fn a_connection_that_a_person_must_put_right_parks_its_messages_without_a_
         suite.store(&mut client, number, &recipient(index)).await;
     }
     tokio::time::sleep(Duration::from_millis(500)).await;
-    assert_eq!(suite.meta.faults().await.expect("rules")[0].applied, 1, "one was enough");
+    assert_eq!(
+        suite.meta.faults().await.expect("rules")[0].applied,
+        1,
+        "one was enough"
+    );
 }

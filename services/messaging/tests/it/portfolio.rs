@@ -48,7 +48,10 @@ impl Suite {
             "INSERT INTO messaging.template SELECT (jsonb_populate_record(t, '{\"waba_id\": \"102290129340399\"}')).* FROM messaging.template t",
             "INSERT INTO messaging.template_sync (waba_id, due_at, synced_at) VALUES ('102290129340399', 'infinity', now()) ON CONFLICT (waba_id) DO UPDATE SET synced_at = now()",
         ] {
-            sqlx::query(copied).execute(self.database.admin()).await.expect("copied");
+            sqlx::query(copied)
+                .execute(self.database.admin())
+                .await
+                .expect("copied");
         }
     }
 

@@ -53,12 +53,18 @@ pub(crate) async fn run() -> Result<Report> {
     .bind(FEW)
     .execute(&stage.pool)
     .await?;
-    sqlx::query("VACUUM ANALYZE messaging.queue").execute(&stage.pool).await?;
+    sqlx::query("VACUUM ANALYZE messaging.queue")
+        .execute(&stage.pool)
+        .await?;
     let few = drain(&mut stage, &crowded).await?;
     few.tell(&mut report, "with 10 k rows");
 
     report.at_most("p99 wait beside a million ÷ alone", beside / alone, 1.3);
-    report.at_most("CPU of a message at 1 M rows ÷ at 10 k", million.micros / few.micros, 1.2);
+    report.at_most(
+        "CPU of a message at 1 M rows ÷ at 10 k",
+        million.micros / few.micros,
+        1.2,
+    );
     report.at_most("MiB of messaging at 1 M rows ÷ at 10 k", million.mib / few.mib, 1.1);
     Ok(report)
 }
@@ -96,8 +102,13 @@ async fn fill(stage: &Stage, number: &str, count: i64) -> Result<()> {
     .execute(&stage.pool)
     .await?
     .rows_affected();
-    sqlx::query("VACUUM ANALYZE messaging.queue").execute(&stage.pool).await?;
-    println!("  {added} rows behind the front, in {:.0} s", begun.elapsed().as_secs_f64());
+    sqlx::query("VACUUM ANALYZE messaging.queue")
+        .execute(&stage.pool)
+        .await?;
+    println!(
+        "  {added} rows behind the front, in {:.0} s",
+        begun.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
@@ -142,7 +153,10 @@ struct Drained {
 impl Drained {
     fn tell(&self, report: &mut Report, what: &str) {
         report.figure(&format!("messages a second {what}"), self.per_second);
-        report.figure(&format!("CPU-µs of messaging and Postgres a message {what}"), self.micros);
+        report.figure(
+            &format!("CPU-µs of messaging and Postgres a message {what}"),
+            self.micros,
+        );
         report.figure(&format!("MiB of messaging {what}"), self.mib);
     }
 }

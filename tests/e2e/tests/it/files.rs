@@ -36,7 +36,13 @@ fn messages(bytes: &[u8]) -> Vec<UploadFileRequest> {
 
 async fn download(api: &Api, id: &str) -> Vec<u8> {
     let request = DownloadFileRequest { id: id.to_owned() };
-    let mut parts = api.files.clone().download_file(request).await.expect("opened").into_inner();
+    let mut parts = api
+        .files
+        .clone()
+        .download_file(request)
+        .await
+        .expect("opened")
+        .into_inner();
     let mut bytes = Vec::new();
     while let Some(part) = parts.message().await.expect("a part") {
         if let Some(Out::Chunk(chunk)) = part.part {
@@ -60,7 +66,10 @@ async fn left(pool: &PgPool) -> (i64, i64, i64) {
 async fn an_uploaded_file_is_sent_and_survives_its_service() {
     let mut world = World::start("files", &Options::default()).expect("a world");
     let pool = PgPool::connect(&world.database_url()).await.expect("the database");
-    let (api, meta, connections) = world.connected("Files", &NewWorld::default()).await.expect("a connection");
+    let (api, meta, connections) = world
+        .connected("Files", &NewWorld::default())
+        .await
+        .expect("a connection");
     let number = &meta.wabas[0].numbers[0];
     let hi = Inbound {
         phone_number_id: number.phone_number_id.clone(),
@@ -73,7 +82,11 @@ async fn an_uploaded_file_is_sent_and_survives_its_service() {
 
     let mut bytes = b"%PDF-1.7\n".to_vec();
     bytes.resize(LENGTH, 7);
-    let uploaded = api.files.clone().upload_file(tokio_stream::iter(messages(&bytes))).await;
+    let uploaded = api
+        .files
+        .clone()
+        .upload_file(tokio_stream::iter(messages(&bytes)))
+        .await;
     let file = uploaded.expect("uploaded").into_inner().file.expect("a file");
     let document = DocumentContent {
         media: Some(Media {
@@ -91,7 +104,9 @@ async fn an_uploaded_file_is_sent_and_survives_its_service() {
     api.messaging.clone().send_message(request).await.expect("stored");
     eventually(SOON, async || {
         let ledger = world.simulator.whole_ledger().await.expect("the ledger");
-        ledger.iter().any(|accepted| accepted.r#type == "document" && accepted.media.len() == 1)
+        ledger
+            .iter()
+            .any(|accepted| accepted.r#type == "document" && accepted.media.len() == 1)
     })
     .await;
 
@@ -119,7 +134,10 @@ async fn an_uploaded_file_is_sent_and_survives_its_service() {
     assert!(room > LENGTH as i64, "the room of both");
 
     // An hour later.
-    sqlx::query("UPDATE messaging.file_trash SET due_at = now()").execute(&pool).await.expect("updated");
+    sqlx::query("UPDATE messaging.file_trash SET due_at = now()")
+        .execute(&pool)
+        .await
+        .expect("updated");
     eventually(SOON, async || left(&pool).await == (1, 0, LENGTH as i64)).await;
     let request = DeleteFileRequest { id: file.id.clone() };
     api.files.clone().delete_file(request).await.expect("deleted");

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::PairRate;
-use crate::dispatch::scheduler::{Admission, BULK, LaneId, Limits, NORMAL, Offer, Offered, Outcome, Scheduler, URGENT, class};
+use crate::dispatch::scheduler::{
+    Admission, BULK, LaneId, Limits, NORMAL, Offer, Offered, Outcome, Scheduler, URGENT, class,
+};
 
 const INTERVAL: Duration = Duration::from_secs(5);
 const LIMITS: Limits = Limits {

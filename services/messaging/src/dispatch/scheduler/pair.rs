@@ -89,7 +89,11 @@ impl Pairs {
     /// The user was not written to after all, at this time.
     pub(super) fn refund(&mut self, contact: Uuid, at: Instant) {
         // What was taken in an earlier burst has been paid for by now.
-        if let Some(pair) = self.users.get_mut(&contact).filter(|pair| pair.lent && pair.begun <= at) {
+        if let Some(pair) = self
+            .users
+            .get_mut(&contact)
+            .filter(|pair| pair.lent && pair.begun <= at)
+        {
             let paid = pair.paid_until.checked_sub(self.rate.interval);
             pair.paid_until = paid.map_or(pair.begun, |paid| paid.max(pair.begun));
         }
@@ -211,7 +215,10 @@ mod tests {
         let mut single = Pairs::new(PairRate { burst: 1, ..RATE });
         single.take(lane(NORMAL, 1), now);
         assert!(single.next(lane(NORMAL, 1), now).is_some());
-        single.refund(Uuid::from_u128(1), now.checked_sub(Duration::from_secs(1)).expect("a time"));
+        single.refund(
+            Uuid::from_u128(1),
+            now.checked_sub(Duration::from_secs(1)).expect("a time"),
+        );
         assert!(single.next(lane(NORMAL, 1), now + Duration::from_secs(1)).is_some());
         single.refund(Uuid::from_u128(1), now);
         let margin = RATE.interval / MARGIN;

@@ -75,12 +75,7 @@ fn admit(scheduler: &mut Scheduler<()>, now: Instant) -> Option<Admission<()>> {
     }
 }
 
-fn finish(
-    scheduler: &mut Scheduler<()>,
-    sent: &Admission<()>,
-    outcome: Outcome<()>,
-    now: Instant,
-) -> Option<Instant> {
+fn finish(scheduler: &mut Scheduler<()>, sent: &Admission<()>, outcome: Outcome<()>, now: Instant) -> Option<Instant> {
     scheduler.finished(&sent.number, sent.lane, sent.message, sent.place, outcome, now)
 }
 

@@ -256,7 +256,17 @@ async fn ids_suppressions_and_places_follow_and_following_twice_changes_nothing(
         members.sort();
         assert_eq!(
             members,
-            [("alone".to_owned(), target, 100), ("portfolio".to_owned(), target, 100)]
+            [
+                ("alone".to_owned(), target, 100, vec![], vec![]),
+                (
+                    "portfolio".to_owned(),
+                    target,
+                    100,
+                    [1, 2].map(Uuid::from_u128).to_vec(),
+                    vec![100, 90]
+                ),
+            ],
+            "of a message that has a place as both the later counts"
         );
         let mut minutes: Vec<(String, i32, i32)> =
             sqlx::query_as("SELECT portfolio_id, minute, members FROM messaging.quota_minute")

@@ -5,9 +5,7 @@ use outeract_events::content::template_from_proto;
 use outeract_proto::messaging::v1::template_button::Kind as Button;
 use outeract_proto::messaging::v1::template_header::Kind as Header;
 use outeract_proto::messaging::v1::template_parameter::Value as Parameter;
-use outeract_proto::messaging::v1::{
-    Media, TemplateButton, TemplateContent, TemplateHeader, TemplateParameter, media,
-};
+use outeract_proto::messaging::v1::{Media, TemplateButton, TemplateContent, TemplateHeader, TemplateParameter, media};
 
 use super::*;
 

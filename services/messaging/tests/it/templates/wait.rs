@@ -15,7 +15,9 @@ async fn told(suite: &Suite, instance: &Instance, event: &str) {
     let value = json!({
         "event": event, "message_template_name": "order_confirmation", "message_template_language": "en_US", "reason": "NONE",
     });
-    let result = suite.apply(instance, &suite.numbers[0], news(value.to_string().into_bytes())).await;
+    let result = suite
+        .apply(instance, &suite.numbers[0], news(value.to_string().into_bytes()))
+        .await;
     assert_eq!(result.outcome(), ItemOutcome::Applied);
 }
 
@@ -39,7 +41,11 @@ async fn waiting(suite: &Suite, instance: &Instance, client: &mut Client) -> out
     suite.templates_known().await;
     let number = &suite.numbers[0];
     suite.pause(instance, number, true).await;
-    let stored = client.send_template_message(order(number)).await.expect("stored").into_inner();
+    let stored = client
+        .send_template_message(order(number))
+        .await
+        .expect("stored")
+        .into_inner();
     stored.id.parse().expect("an id")
 }
 
@@ -53,13 +59,25 @@ async fn a_message_waits_while_its_template_is_paused_and_goes_as_soon_as_it_com
     suite.pause(&instance, &suite.numbers[0], false).await;
     let parked = suite
         .message_when(&client, message, |message| {
-            message.obstacles.iter().any(|obstacle| obstacle.reason == "TEMPLATE_PAUSED")
+            message
+                .obstacles
+                .iter()
+                .any(|obstacle| obstacle.reason == "TEMPLATE_PAUSED")
         })
         .await;
     assert_eq!((parked.state(), parked.attempt), (SubmissionState::Queued, 0));
-    let late = client.send_template_message(order(&suite.numbers[0])).await.expect_err("paused");
-    assert_eq!(refused(&late), (Code::FailedPrecondition, ErrorReason::TemplateNotApproved));
-    assert_eq!(late.get_details_error_info().expect("info").metadata["status"], "PAUSED");
+    let late = client
+        .send_template_message(order(&suite.numbers[0]))
+        .await
+        .expect_err("paused");
+    assert_eq!(
+        refused(&late),
+        (Code::FailedPrecondition, ErrorReason::TemplateNotApproved)
+    );
+    assert_eq!(
+        late.get_details_error_info().expect("info").metadata["status"],
+        "PAUSED"
+    );
 
     told(&suite, &instance, "APPROVED").await;
     suite.reaches(&client, message, SubmissionState::Accepted).await;
@@ -80,7 +98,10 @@ async fn a_message_whose_template_is_rejected_disabled_or_deleted_fails_with_the
         told(&suite, &instance, event).await;
         suite.pause(&instance, &suite.numbers[0], false).await;
         let failed = suite.reaches(&client, message, SubmissionState::Failed).await;
-        assert_eq!((failed.attempt, failed.error.expect("an error").reason.as_str()), (0, reason));
+        assert_eq!(
+            (failed.attempt, failed.error.expect("an error").reason.as_str()),
+            (0, reason)
+        );
         assert!(suite.ledger().await.is_empty());
     }
 }
@@ -106,7 +127,10 @@ async fn what_meta_pauses_by_a_refusal_is_not_tried_again_and_again() {
         match client.clone().send_template_message(order(number)).await {
             Ok(_) => stored += 1,
             Err(status) => {
-                assert_eq!(refused(&status), (Code::FailedPrecondition, ErrorReason::TemplateNotApproved));
+                assert_eq!(
+                    refused(&status),
+                    (Code::FailedPrecondition, ErrorReason::TemplateNotApproved)
+                );
                 return true;
             }
         }
@@ -123,6 +147,9 @@ async fn news_that_cannot_be_read_is_refused() {
     let instance = suite.start().await;
     for value in [&b"{"[..], b"{}", b"[]"] {
         let result = suite.apply(&instance, &suite.numbers[0], news(value.to_vec())).await;
-        assert_eq!((result.outcome(), result.reason.as_str()), (ItemOutcome::Refused, "MALFORMED_ITEM"));
+        assert_eq!(
+            (result.outcome(), result.reason.as_str()),
+            (ItemOutcome::Refused, "MALFORMED_ITEM")
+        );
     }
 }

@@ -190,7 +190,10 @@ impl World {
                         let known = self.scheduler.numbers.contains_key(&sent.number);
                         *self.tokens.entry(sent.number.to_string()).or_default() += i64::from(known);
                         self.scheduler.refund(&sent.number, sent.lane.contact, since);
-                        let sends = self.sent.entry((sent.number.to_string(), sent.lane.contact)).or_default();
+                        let sends = self
+                            .sent
+                            .entry((sent.number.to_string(), sent.lane.contact))
+                            .or_default();
                         if let Some(place) = sends.iter().position(|at| *at == since) {
                             sends.remove(place);
                         }
