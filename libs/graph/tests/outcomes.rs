@@ -228,9 +228,7 @@ async fn outcomes_show_neither_message_id_nor_token() {
 #[tokio::test]
 async fn a_refusal_for_used_up_calls_says_when_they_are_taken_again() {
     let refused = |code: i32| {
-        format!(
-            r##"{{"error":{{"message":"(#{code}) limit","type":"OAuthException","code":{code},"fbtrace_id":"A"}}}}"##
-        )
+        format!(r#"{{"error":{{"message":"(#{code}) limit","type":"OAuthException","code":{code},"fbtrace_id":"A"}}}}"#)
     };
     let answer = |status: u16, header: &str, body: &str| {
         format!(

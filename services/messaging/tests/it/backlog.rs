@@ -132,6 +132,9 @@ async fn what_does_not_leave_the_front_of_the_queue_holds_nobody_up() {
 
 #[tokio::test]
 async fn more_than_memory_holds_is_sent_whole_and_in_order() {
+    // A campaign's room in memory is half of a number's.
+    const USERS: usize = 200;
+    const EACH: usize = 23;
     let suite = Suite::new().await;
     let number = &suite.numbers[0];
     let instance = suite.start().await;
@@ -139,9 +142,6 @@ async fn more_than_memory_holds_is_sent_whole_and_in_order() {
     suite
         .change(&instance, number, |connection| connection.paused = true)
         .await;
-    // A campaign's room in memory is half of a number's.
-    const USERS: usize = 200;
-    const EACH: usize = 23;
     let stores = (0..USERS).map(|user| {
         let mut client = client.clone();
         async move {

@@ -18,7 +18,7 @@ use crate::uploading::{delete, jpeg, metadata, upload};
 /// A process with one file in it.
 struct Stage {
     suite: Suite,
-    _instance: Instance,
+    instance: Instance,
     client: Client,
     files: FileClient,
     file: String,
@@ -36,7 +36,7 @@ impl Stage {
             .id;
         Self {
             suite,
-            _instance: instance,
+            instance,
             client,
             files,
             file,
@@ -208,7 +208,7 @@ async fn a_message_whose_file_was_deleted_fails() {
     stage.reaches(first, SubmissionState::Accepted).await;
     stage
         .suite
-        .change(&stage._instance, number, |connection| connection.paused = true)
+        .change(&stage.instance, number, |connection| connection.paused = true)
         .await;
     let waiting = stage.send(&recipient(1)).await;
     let sandboxed = SendMessageRequest {
@@ -220,7 +220,7 @@ async fn a_message_whose_file_was_deleted_fails() {
     delete(&stage.files, &stage.file).await.expect("deleted");
     stage
         .suite
-        .change(&stage._instance, number, |connection| connection.paused = false)
+        .change(&stage.instance, number, |connection| connection.paused = false)
         .await;
     for message in [waiting, sandboxed] {
         let failed = stage.reaches(message, SubmissionState::Failed).await;

@@ -187,6 +187,9 @@ async fn many_merges_at_once_neither_wait_for_each_other_for_ever_nor_go_in_circ
     );
 }
 
+/// A row of `messaging.quota_member`.
+type Place = (String, Uuid, i32, Vec<Uuid>, Vec<i32>);
+
 #[tokio::test]
 async fn ids_suppressions_and_places_follow_and_following_twice_changes_nothing() {
     let world = World::new().await;
@@ -248,7 +251,7 @@ async fn ids_suppressions_and_places_follow_and_following_twice_changes_nothing(
                 .await,
             1
         );
-        let mut members: Vec<(String, Uuid, i32, Vec<Uuid>, Vec<i32>)> =
+        let mut members: Vec<Place> =
             sqlx::query_as("SELECT portfolio_id, contact_id, minute, messages, minutes FROM messaging.quota_member")
                 .fetch_all(world.database.admin())
                 .await

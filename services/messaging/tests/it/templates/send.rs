@@ -177,7 +177,15 @@ async fn what_does_not_fit_is_told_by_the_names_that_the_request_has_for_it() {
         .await
         .expect_err("two fields are broken");
     assert_eq!(fields(&wrong), ["idempotency_key", "to_external_id"]);
+    assert!(suite.ledger().await.is_empty());
+}
 
+#[tokio::test]
+async fn what_does_not_fit_in_a_whole_content_is_told_by_its_paths() {
+    let suite = Suite::new().await;
+    let instance = suite.start().await;
+    let mut client = instance.client(&suite.key).await;
+    let number = &suite.numbers[0];
     let much = TemplateContent {
         header: None,
         body: texts(&["Ann"]),

@@ -133,6 +133,43 @@ impl World {
         assert_eq!(self.flying.len(), self.scheduler.in_flight());
     }
 
+    fn finish(&mut self, pick: usize, outcome: u8) {
+        if self.flying.is_empty() {
+            return;
+        }
+        let sent = self.flying.swap_remove(pick % self.flying.len());
+        let free = outcome == 3;
+        let outcome = match outcome {
+            0 => Outcome::Again {
+                ready: self.now + Duration::from_secs(45),
+                cargo: (),
+            },
+            1 => Outcome::Again {
+                ready: self.now,
+                cargo: (),
+            },
+            2 => Outcome::Unknown {
+                until: self.now + PATIENCE,
+            },
+            _ => Outcome::Ended,
+        };
+        self.scheduler.calm(&sent.number);
+        let since = finish(&mut self.scheduler, &sent, outcome, self.now);
+        if let (true, Some(since)) = (free, since) {
+            // A number that is forgotten has no tokens.
+            let known = self.scheduler.numbers.contains_key(&sent.number);
+            *self.tokens.entry(sent.number.to_string()).or_default() += i64::from(known);
+            self.scheduler.refund(&sent.number, sent.lane.contact, since);
+            let sends = self
+                .sent
+                .entry((sent.number.to_string(), sent.lane.contact))
+                .or_default();
+            if let Some(place) = sends.iter().position(|at| *at == since) {
+                sends.remove(place);
+            }
+        }
+    }
+
     fn run(&mut self, step: Step) {
         match step {
             Step::Offer {
@@ -165,41 +202,7 @@ impl World {
                     self.scheduler.granted(&want.number, tokens, more, self.now);
                 }
             }
-            Step::Finish { pick, outcome } => {
-                if !self.flying.is_empty() {
-                    let sent = self.flying.swap_remove(pick % self.flying.len());
-                    let free = outcome == 3;
-                    let outcome = match outcome {
-                        0 => Outcome::Again {
-                            ready: self.now + Duration::from_secs(45),
-                            cargo: (),
-                        },
-                        1 => Outcome::Again {
-                            ready: self.now,
-                            cargo: (),
-                        },
-                        2 => Outcome::Unknown {
-                            until: self.now + PATIENCE,
-                        },
-                        _ => Outcome::Ended,
-                    };
-                    self.scheduler.calm(&sent.number);
-                    let since = finish(&mut self.scheduler, &sent, outcome, self.now);
-                    if let (true, Some(since)) = (free, since) {
-                        // A number that is forgotten has no tokens.
-                        let known = self.scheduler.numbers.contains_key(&sent.number);
-                        *self.tokens.entry(sent.number.to_string()).or_default() += i64::from(known);
-                        self.scheduler.refund(&sent.number, sent.lane.contact, since);
-                        let sends = self
-                            .sent
-                            .entry((sent.number.to_string(), sent.lane.contact))
-                            .or_default();
-                        if let Some(place) = sends.iter().position(|at| *at == since) {
-                            sends.remove(place);
-                        }
-                    }
-                }
-            }
+            Step::Finish { pick, outcome } => self.finish(pick, outcome),
             Step::Wait { millis } => self.now += Duration::from_millis(millis),
             Step::Own {
                 number: name,
