@@ -117,7 +117,7 @@ async fn what_does_not_leave_the_front_of_the_queue_holds_nobody_up() {
     }
     // New ones need no look at the table.
     let answer = client
-        .send_message(request(number, "+14155559999"))
+        .send_message(request(number, "+14155559499"))
         .await
         .expect("sent")
         .into_inner();
@@ -126,7 +126,9 @@ async fn what_does_not_leave_the_front_of_the_queue_holds_nobody_up() {
     // When their time comes, what waited for it is found: there is no content, but each had its turn.
     assert_eq!(queued(&suite, number).await, 10_000);
     suite.database.advance(time::Duration::hours(25)).await;
-    let next = store(&mut client, number, "+14155558888", Priority::Normal).await;
+    let to = "+14155559488";
+    suite.wrote(number, to, Some(time::Duration::ZERO)).await;
+    let next = store(&mut client, number, to, Priority::Normal).await;
     suite.reaches(&client, next, SubmissionState::Accepted).await;
 }
 
