@@ -61,7 +61,7 @@ async fn a_hold_takes_effect_everywhere_and_its_release_too() {
         let placed = Instant::now();
         let mut messages = Vec::new();
         while placed.elapsed() < Duration::from_secs(2) {
-            let to = recipient(300 * (turn + 1) + messages.len());
+            let to = recipient(300 * (turn + 1) + messages.len() % 300);
             messages.push(suite.store(&mut here, number, &to).await);
         }
         let before = messages.len();

@@ -206,7 +206,8 @@ impl World {
             }
         }
         self.scheduler.surplus();
-        assert!(self.scheduler.waiting() <= 2 * LIMITS.window);
+        // The whole window of urgent messages, seven eighths of conversations, a half of campaigns.
+        assert!(self.scheduler.waiting() <= LIMITS.window * 19 / 8);
     }
 
     /// A call comes to its end: the message is gone, or comes back later.

@@ -1,5 +1,5 @@
 //! How many messages of a number are in memory, class by class; the others wait in the queue table. A class leaves room to the higher ones and none to the lower ones, so together they have
-//! less than twice the limit.
+//! less than two and a half times the limit.
 //!
 //! While the table has more of a class than memory, whatever is new of that class stays in the table as well: it would overtake what was accepted before it. The table is read in the order of
 //! acceptance as far as there is room, from where the last reading stopped.
