@@ -1,5 +1,5 @@
 use outeract_domain::{ApplicationId, ConnectionId, ContactId, Content, EventId, PhoneNumberId, Wamid, event_id};
-use outeract_proto::messaging::v1::{MessageContent, SendError};
+use outeract_proto::messaging::v1::SendError;
 use outeract_proto::tracking::internal::v1::EventRecord;
 use outeract_proto::tracking::v1::event::Payload;
 use outeract_proto::tracking::v1::{Edges, Event, MessagePayload, Party, StatusPayload};
@@ -90,10 +90,12 @@ pub struct Status<'a> {
     pub received: OffsetDateTime,
     /// Why it failed.
     pub error: Option<SendError>,
+    /// What Meta tells with it: price, conversation, group.
+    pub told: StatusPayload,
 }
 
-/// A user sent a message: `message.inbound`.
-#[derive(Debug, Clone, Copy)]
+/// A user sent a message, `message.inbound`; or the business did, in its own app, `message.echo`.
+#[derive(Debug, Clone)]
 pub struct Inbound<'a> {
     /// The application.
     pub application: ApplicationId,
@@ -115,10 +117,10 @@ pub struct Inbound<'a> {
     pub contact: ContactId,
     /// The user's name as Meta reported it; empty when it did not.
     pub name: &'a str,
-    /// What it says, as the contract writes it: users write what Meta lets them, not what Meta lets us send.
-    pub content: &'a MessageContent,
-    /// Meta's id of the message it replies to.
-    pub reply_to: Option<&'a str>,
+    /// The business wrote it, to the user.
+    pub echo: bool,
+    /// What it says, as the contract writes it: users write what Meta lets them, not what Meta lets us send. Whose it is, and its id, are filled in.
+    pub payload: MessagePayload,
 }
 
 // === impl Outbound ===
@@ -134,6 +136,7 @@ impl Outbound<'_> {
             reply_to_external_message_id: self
                 .reply_to
                 .map_or_else(String::new, |wamid| wamid.as_str().to_owned()),
+            ..MessagePayload::default()
         };
         let edges = Edges {
             sent_by: Some(business(self.business)),
@@ -161,6 +164,7 @@ impl Submission<'_> {
             external_message_id: self.wamid.map_or_else(String::new, |wamid| wamid.as_str().to_owned()),
             error: self.error.clone(),
             attempt: self.attempt,
+            ..StatusPayload::default()
         };
         let id = event_id::submission(self.message, self.attempt, word);
         let event = event(
@@ -199,6 +203,7 @@ impl Status<'_> {
             external_message_id: self.wamid.as_str().to_owned(),
             error: self.error.clone(),
             attempt: 0,
+            ..self.told.clone()
         };
         let id = event_id::status(self.message, self.wamid, self.word, code);
         let event = event(
@@ -216,21 +221,26 @@ impl Status<'_> {
 
 impl Inbound<'_> {
     /// The event.
-    pub fn record(&self) -> EventRecord {
+    pub fn record(self) -> EventRecord {
+        let (user, business) = (user(self.from, self.contact, self.name), business(self.business));
+        let (event_type, role, by, to) = if self.echo {
+            ("message.echo", "assistant", business, user)
+        } else {
+            ("message.inbound", "user", user, business)
+        };
         let payload = MessagePayload {
             platform: "whatsapp".to_owned(),
             external_message_id: self.wamid.as_str().to_owned(),
-            role: "user".to_owned(),
-            content: Some(self.content.clone()),
-            reply_to_external_message_id: self.reply_to.unwrap_or_default().to_owned(),
+            role: role.to_owned(),
+            ..self.payload
         };
         let edges = Edges {
-            sent_by: Some(user(self.from, self.contact, self.name)),
-            sent_to: Some(business(self.business)),
+            sent_by: Some(by),
+            sent_to: Some(to),
         };
         let id = event_id::inbound(self.number, self.wamid, self.occurred);
         let event = event(
-            "message.inbound",
+            event_type,
             self.occurred,
             self.received,
             Payload::Message(payload),
@@ -313,6 +323,7 @@ mod tests {
             occurred: datetime!(2026-11-23 10:00 UTC),
             received,
             error: None,
+            told: StatusPayload::default(),
         }
     }
 

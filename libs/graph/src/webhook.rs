@@ -3,9 +3,16 @@
 mod item;
 mod lenient;
 mod message;
+mod said;
 mod split;
 mod user;
 
-pub use item::{Account, InboundOther, InboundText, Item, Kind, Sender, Status};
+pub use item::{
+    Account, Context, Conversation, Item, Kind, Member, Message, Origin, Pricing, Product, Referral, Sender, Status,
+};
+pub use said::{
+    Button, CallPermission, Card, CardAddress, CardEmail, CardName, CardOrganization, CardPhone, CardUrl, Edit, Flow,
+    Medium, Order, OrderItem, Place, Reaction, Reply, Revoke, Said, System, Unsupported,
+};
 pub use split::{Malformed, parse};
 pub use user::{Moved, NotReadable, Preference, Switch, moved, preferences};

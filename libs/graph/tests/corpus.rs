@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::{env, fs};
 
-use outeract_graph::webhook::{Account, Item, Kind, Sender, moved, parse, preferences};
+use outeract_graph::webhook::{Account, Item, Kind, Message, Sender, moved, parse, preferences};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -24,26 +24,15 @@ fn describe(item: &Item) -> Value {
         "field": item.field,
     });
     let (key, what) = match &item.kind {
-        Kind::Text(text) => (
-            "text",
-            json!({
-                "wamid": text.wamid.as_str(), "sender": sender(&text.sender), "body": text.body, "reply_to": text.reply_to,
-                "at": text.occurred.unix_timestamp(),
-            }),
-        ),
-        Kind::Other(other) => (
-            "other",
-            json!({
-                "what": other.what, "wamid": other.wamid.as_str(), "sender": sender(&other.sender), "button": other.button,
-                "opens_window": other.opens_window, "at": other.occurred.unix_timestamp(),
-            }),
-        ),
+        Kind::Message(message) => ("message", written(message)),
+        Kind::Echo(message) => ("echo", written(message)),
         Kind::Status(status) => (
             "status",
             json!({
                 "wamid": status.wamid.as_str(), "word": status.word, "recipient": status.recipient,
                 "recipient_user_id": status.recipient_user_id, "recipient_parent_user_id": status.recipient_parent_user_id,
                 "callback": status.callback, "error_code": status.error_code, "at": status.occurred.unix_timestamp(),
+                "pricing": status.pricing, "conversation": status.conversation, "group": status.group,
             }),
         ),
         Kind::Account(account) => ("account", told(account)),
@@ -52,6 +41,15 @@ fn describe(item: &Item) -> Value {
     };
     value[key] = what;
     value
+}
+
+/// A message, as far as it says anything.
+fn written(message: &Message) -> Value {
+    json!({
+        "what": message.what, "wamid": message.wamid.as_str(), "user": sender(&message.user), "at": message.occurred.unix_timestamp(),
+        "opens_window": message.opens_window(), "context": message.context, "referral": message.referral, "group": message.group,
+        "said": message.said,
+    })
 }
 
 fn sender(sender: &Sender) -> Value {
@@ -107,6 +105,7 @@ fn every_webhook_holds_its_items() {
         let found = Value::Array(items.iter().map(describe).collect());
         let expected = fs::read(folder.join(format!("{stem}.items.json"))).expect("items");
         let expected: Value = serde_json::from_slice(&expected).expect("JSON");
+
         assert_eq!(found, expected, "{name}");
         seen += 1;
     }

@@ -198,14 +198,14 @@ async fn one_messages_life() {
     let mut words = Vec::new();
     for item in &items {
         match &item.kind {
-            Kind::Text(text) => {
+            Kind::Message(text) => {
                 assert_eq!(text.wamid.as_str(), injected[0].wamid);
                 assert_eq!(
-                    (text.body.as_str(), text.sender.name.as_deref()),
-                    ("grüße 😀 a/b", Some("Änn"))
+                    (text.said.words(), text.user.name.as_deref()),
+                    (Some("grüße 😀 a/b"), Some("Änn"))
                 );
                 assert_eq!(
-                    (text.sender.wa_id.as_deref(), text.reply_to.as_deref()),
+                    (text.user.wa_id.as_deref(), text.context.reply_to.as_deref()),
                     (Some("16505551234"), Some("wamid.B"))
                 );
             }

@@ -146,5 +146,6 @@ fn refused(reason: &str) -> ItemResult {
         message_id: Vec::new(),
         contact_id: Vec::new(),
         reason: reason.to_owned(),
+        file_id: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use outeract_graph::{GraphError, fault};
 use outeract_proto::messaging::internal::v1::StatusItem;
 use outeract_proto::messaging::v1::SendError;
 use outeract_proto::tracking::internal::v1::EventRecord;
+use outeract_proto::tracking::v1::StatusPayload;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -123,6 +124,7 @@ pub(crate) fn simulated_status(
         occurred: at,
         received: at,
         error: None,
+        told: StatusPayload::default(),
     }
     .record();
     Some(Told {
@@ -178,6 +180,7 @@ fn status_record(
         occurred,
         received,
         error,
+        told: status.told.clone().unwrap_or_default(),
     }
     .record()
 }

@@ -3,6 +3,7 @@
 pub(crate) mod account;
 mod apply;
 mod bisect;
+mod content;
 mod lane;
 mod reader;
 mod route;

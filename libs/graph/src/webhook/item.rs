@@ -1,8 +1,10 @@
 use outeract_domain::Wamid;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use super::lenient;
+use super::said::{Said, object};
 
 /// The smallest thing Meta reports: one message, one status, or one change of any other field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,10 +24,10 @@ pub struct Item {
 /// What an item is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    /// A text message from a user.
-    Text(Box<InboundText>),
-    /// Another message from a user, of which only the frame is understood.
-    Other(Box<InboundOther>),
+    /// A message from a user.
+    Message(Box<Message>),
+    /// A message that the business sent from its own app.
+    Echo(Box<Message>),
     /// A status of a message to a user.
     Status(Box<Status>),
     /// News of an account, or of its users.
@@ -57,36 +59,84 @@ pub struct Sender {
     pub name: Option<String>,
 }
 
-/// A text message from a user.
+/// A message from a user, or to one.
 #[derive(Clone, PartialEq, Eq)]
-pub struct InboundText {
+pub struct Message {
     /// Meta's id of the message.
     pub wamid: Wamid,
     /// The user.
-    pub sender: Sender,
+    pub user: Sender,
     /// When it was sent.
     pub occurred: OffsetDateTime,
-    /// The text.
-    pub body: String,
-    /// Meta's id of the message it replies to.
-    pub reply_to: Option<String>,
-}
-
-/// A message from a user of a type that is not understood, but for its frame.
-#[derive(Clone, PartialEq, Eq)]
-pub struct InboundOther {
+    /// What it refers to.
+    pub context: Context,
+    /// The advertisement that led the user here.
+    pub referral: Option<Box<Referral>>,
+    /// Meta's id of the group it was sent to.
+    pub group: Option<String>,
     /// What it is, in Meta's words, for example `message.image`.
     pub what: String,
-    /// Meta's id of the message.
-    pub wamid: Wamid,
-    /// The user.
-    pub sender: Sender,
-    /// When it was sent.
-    pub occurred: OffsetDateTime,
-    /// It opens the 24-hour window.
-    pub opens_window: bool,
-    /// What stands on the button that the user pressed.
-    pub button: Option<String>,
+    /// What it says.
+    pub said: Said,
+}
+
+/// What a message refers to.
+#[derive(Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Context {
+    /// Meta's id of the message it replies to.
+    pub reply_to: Option<String>,
+    /// It was written for somebody else before.
+    pub forwarded: bool,
+    /// It was forwarded many times.
+    pub frequently_forwarded: bool,
+    /// It is about this product.
+    pub product: Option<Product>,
+}
+
+/// A product of a catalog.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Product {
+    /// Meta's id of the catalog.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub catalog_id: Option<String>,
+    /// The seller's id of the product.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub product_retailer_id: Option<String>,
+}
+
+/// An advertisement or post that leads to WhatsApp.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Referral {
+    /// Where it stands.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub source_url: Option<String>,
+    /// Meta's id of it.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub source_id: Option<String>,
+    /// `ad` or `post`.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub source_type: Option<String>,
+    /// Its headline.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub headline: Option<String>,
+    /// Its text.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub body: Option<String>,
+    /// `image` or `video`.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub media_type: Option<String>,
+    /// Its picture.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub image_url: Option<String>,
+    /// Its film.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub video_url: Option<String>,
+    /// The film's picture.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub thumbnail_url: Option<String>,
+    /// Meta's id of the click.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub ctwa_clid: Option<String>,
 }
 
 /// News of an account, or of its users.
@@ -117,10 +167,64 @@ pub struct Status {
     pub callback: Option<String>,
     /// Meta's error code of a failure; 0: none.
     pub error_code: i32,
+    /// What Meta charges.
+    pub pricing: Option<Box<Pricing>>,
+    /// The conversation it counts to; Meta tells of few.
+    pub conversation: Option<Box<Conversation>>,
+    /// Of a message to a group: the group, and the member it is about.
+    pub group: Option<Box<Member>>,
+}
+
+/// What Meta charges for a message.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Pricing {
+    /// It is charged at all.
+    #[serde(default, deserialize_with = "lenient::flag")]
+    pub billable: bool,
+    /// For example `PMP`.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub pricing_model: Option<String>,
+    /// For example `regular` or `free_customer_service`.
+    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
+    pub kind: Option<String>,
+    /// For example `marketing`.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub category: Option<String>,
+}
+
+/// A conversation as Meta counts them.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Conversation {
+    /// Meta's id of it.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub id: Option<String>,
+    /// Until when, in unix seconds.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub expiration_timestamp: Option<i64>,
+    /// What it came from.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub origin: Origin,
+}
+
+/// What a conversation came from.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+pub struct Origin {
+    /// For example `marketing`.
+    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
+    pub kind: Option<String>,
+}
+
+/// A member of a group.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Meta's id of the group.
+    pub group: Option<String>,
+    /// The member.
+    pub participant: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct WireStatus {
+struct WireStatus<'a> {
     #[serde(deserialize_with = "lenient::word")]
     id: String,
     #[serde(deserialize_with = "lenient::word")]
@@ -140,10 +244,20 @@ struct WireStatus {
     recipient_parent_user_id: Option<String>,
     #[serde(default, deserialize_with = "lenient::optional_word")]
     recipient_type: Option<String>,
+    #[serde(
+        default,
+        alias = "recipient_participant_user_id",
+        deserialize_with = "lenient::optional_word"
+    )]
+    recipient_participant_id: Option<String>,
     #[serde(default, deserialize_with = "lenient::optional_word")]
     biz_opaque_callback_data: Option<String>,
     #[serde(default)]
     errors: Option<Vec<WireError>>,
+    #[serde(default, borrow)]
+    pricing: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    conversation: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -152,13 +266,24 @@ struct WireError {
     code: i64,
 }
 
+// === impl Message ===
+
+impl Message {
+    /// It opens the 24-hour window. What is said in a group is said to nobody in particular.
+    pub fn opens_window(&self) -> bool {
+        self.group.is_none() && self.said.opens_window()
+    }
+}
+
+// === impl Kind ===
+
 /// Longest value of a change that is passed on whole, in bytes.
 pub(super) const MAX_VALUE: usize = 256 * 1024;
 
 impl Kind {
     /// Reads one of `statuses`.
     pub(super) fn of_status(raw: &str, received: OffsetDateTime) -> Self {
-        let Ok(status) = serde_json::from_str::<WireStatus>(raw) else {
+        let Ok(status) = serde_json::from_str::<WireStatus<'_>>(raw) else {
             return Self::Broken {
                 reason: "STATUS_UNREADABLE",
             };
@@ -191,11 +316,20 @@ impl Kind {
             wamid,
             word: status.status,
             occurred,
+            group: (!one).then(|| {
+                Box::new(Member {
+                    group: status.recipient_id.clone(),
+                    participant: status.recipient_participant_id,
+                })
+            }),
             recipient: status.recipient_id.filter(|_| one),
             recipient_user_id: status.recipient_user_id.filter(|_| one),
             recipient_parent_user_id: status.recipient_parent_user_id.filter(|_| one),
             callback: status.biz_opaque_callback_data,
             error_code: i32::try_from(code).unwrap_or(0),
+            // What cannot be read of these is left out: the status counts all the same.
+            pricing: object(status.pricing),
+            conversation: object(status.conversation),
         }))
     }
 }
@@ -207,10 +341,15 @@ pub(super) fn word_of(text: &str) -> &str {
 }
 
 // Content and phone numbers are private: only what decisions rest on is shown.
-impl std::fmt::Debug for InboundText {
+impl std::fmt::Debug for Message {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("InboundText")
-            .field("occurred", &self.occurred)
+        let Self {
+            what, occurred, said, ..
+        } = self;
+        f.debug_struct("Message")
+            .field("what", what)
+            .field("occurred", occurred)
+            .field("said", said)
             .finish_non_exhaustive()
     }
 }
@@ -218,22 +357,6 @@ impl std::fmt::Debug for InboundText {
 impl std::fmt::Debug for Sender {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()
-    }
-}
-
-impl std::fmt::Debug for InboundOther {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self {
-            what,
-            occurred,
-            opens_window,
-            ..
-        } = self;
-        f.debug_struct("InboundOther")
-            .field("what", what)
-            .field("occurred", occurred)
-            .field("opens_window", opens_window)
-            .finish_non_exhaustive()
     }
 }
 

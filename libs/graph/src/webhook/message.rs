@@ -1,12 +1,13 @@
-//! Messages from users.
+//! Messages from users, and those that the business sends from its own app.
 
 use outeract_domain::Wamid;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
-use super::item::{Account, InboundOther, InboundText, Kind, MAX_VALUE, Sender, word_of};
+use super::item::{Account, Context, Kind, MAX_VALUE, Message, Product, Sender, word_of};
 use super::lenient;
+use super::said::{Bodies, Said, object};
 
 #[derive(Deserialize)]
 struct WireMessage<'a> {
@@ -18,43 +19,22 @@ struct WireMessage<'a> {
     from_user_id: Option<String>,
     #[serde(default, deserialize_with = "lenient::optional_word")]
     from_parent_user_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    to: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    to_user_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    to_parent_user_id: Option<String>,
     #[serde(deserialize_with = "lenient::integer")]
     timestamp: i64,
     #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
     kind: Option<String>,
-    #[serde(default, borrow)]
-    group_id: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    button: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    interactive: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    system: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    group_id: Option<String>,
     #[serde(default)]
     context: Option<WireContext>,
-}
-
-#[derive(Deserialize)]
-struct WireText {
-    body: String,
-}
-
-#[derive(Deserialize)]
-struct WireButton {
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    text: Option<String>,
-    #[serde(default)]
-    button_reply: Option<WireReply>,
-    #[serde(default)]
-    list_reply: Option<WireReply>,
-}
-
-#[derive(Deserialize)]
-struct WireReply {
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    title: Option<String>,
+    #[serde(default, borrow)]
+    referral: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -90,143 +70,135 @@ struct Profile {
 struct WireContext {
     #[serde(default, deserialize_with = "lenient::optional_word")]
     id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::flag")]
+    forwarded: bool,
+    #[serde(default, deserialize_with = "lenient::flag")]
+    frequently_forwarded: bool,
+    #[serde(default)]
+    referred_product: Option<Product>,
 }
 
-/// Longest text of a message that is kept: far above Meta's own limit.
-const MAX_BODY: usize = 64 * 1024;
-/// Types of messages that open the 24-hour window: what a user says. Edits, revocations and what Meta itself writes do not; of what Meta cannot show nobody knows.
-const OPENING: &[&str] = &[
-    "audio",
-    "button",
-    "contacts",
-    "document",
-    "image",
-    "interactive",
-    "location",
-    "order",
-    "reaction",
-    "sticker",
-    "video",
-];
+/// Who wrote it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The user.
+    User,
+    /// The business, in its own app.
+    Business,
+}
 
 // === impl Kind ===
 
 impl Kind {
-    /// Reads one of `messages`, with the change's contacts.
-    pub(super) fn of_message(raw: &str, received: OffsetDateTime, contacts: &[Contact]) -> Self {
+    /// Reads one of `messages` or `message_echoes`, with the change's contacts.
+    pub(super) fn of_message(raw: &str, by: By, received: OffsetDateTime, contacts: &[Contact]) -> Self {
         let Ok(message) = serde_json::from_str::<WireMessage<'_>>(raw) else {
             return Self::Broken {
                 reason: "MESSAGE_UNREADABLE",
             };
         };
-        match message.kind.as_deref() {
-            Some("text") => message.text(received, contacts),
-            Some("system") if message.moves_ids() && raw.len() <= MAX_VALUE => Self::Account(Box::new(Account {
+        let bodies = Bodies::of(raw);
+        let kind = message.kind.clone().unwrap_or_else(|| "unknown".to_owned());
+        if by == By::User && kind == "system" && moves_ids(&bodies) && raw.len() <= MAX_VALUE {
+            return Self::Account(Box::new(Account {
                 field: "system".to_owned(),
                 value: raw.to_owned(),
-            })),
-            kind => {
-                let what = format!("message.{}", word_of(kind.unwrap_or("unknown")));
-                let other = kind
-                    .filter(|kind| *kind != "system")
-                    .and_then(|kind| message.other(kind, what.clone(), received, contacts));
-                other.map_or(Self::Unsupported { what }, |other| Self::Other(Box::new(other)))
-            }
+            }));
+        }
+        let what = format!("message.{}", word_of(&kind));
+        let broken = |reason| Self::Broken { reason };
+        let Some(occurred) = lenient::time_of(message.timestamp, received) else {
+            return broken("TIMESTAMP_IMPOSSIBLE");
+        };
+        let Some(wamid) = Wamid::new(message.id.clone()) else {
+            return broken("ID_IMPOSSIBLE");
+        };
+        let Some(said) = Said::read(&kind, &bodies) else {
+            return broken(if kind == "text" {
+                "TEXT_UNREADABLE"
+            } else {
+                "CONTENT_UNREADABLE"
+            });
+        };
+        let user = match by {
+            By::User => message.sender(contacts),
+            By::Business => message.recipient(contacts),
+        };
+        if user.wa_id.is_none() && user.user_id.is_none() {
+            // What is not understood need not name anybody.
+            return match said {
+                Said::Unknown => Self::Unsupported { what },
+                _ => broken("SENDER_MISSING"),
+            };
+        }
+        let message = Message {
+            wamid,
+            user,
+            occurred,
+            context: message.context.map(WireContext::read).unwrap_or_default(),
+            // A referral that cannot be read is left out: the message counts all the same.
+            referral: object(message.referral),
+            group: message.group_id,
+            what,
+            said,
+        };
+        Self::of(by, message)
+    }
+
+    fn of(by: By, message: Message) -> Self {
+        match by {
+            By::User => Self::Message(Box::new(message)),
+            By::Business => Self::Echo(Box::new(message)),
         }
     }
 }
 
-// === impl WireMessage, WireButton ===
+// === impl WireMessage, WireContext ===
 
 impl WireMessage<'_> {
-    fn text(self, received: OffsetDateTime, contacts: &[Contact]) -> Kind {
-        let Some(occurred) = lenient::time_of(self.timestamp, received) else {
-            return Kind::Broken {
-                reason: "TIMESTAMP_IMPOSSIBLE",
-            };
-        };
-        let sender = self.sender(contacts);
-        let reply_to = self.context.and_then(|context| context.id);
-        let Some(wamid) = Wamid::new(self.id) else {
-            return Kind::Broken {
-                reason: "ID_IMPOSSIBLE",
-            };
-        };
-        let text = self
-            .text
-            .and_then(|raw| serde_json::from_str::<WireText>(raw.get()).ok());
-        let Some(body) = text.map(|text| text.body).filter(|body| body.len() <= MAX_BODY) else {
-            return Kind::Broken {
-                reason: "TEXT_UNREADABLE",
-            };
-        };
-        if sender.wa_id.is_none() && sender.user_id.is_none() {
-            return Kind::Broken {
-                reason: "SENDER_MISSING",
-            };
-        }
-        Kind::Text(Box::new(InboundText {
-            wamid,
-            sender,
-            occurred,
-            body,
-            reply_to,
-        }))
-    }
-
-    /// The frame of a message, if it has one. What is said in a group is said to nobody in particular.
-    fn other(&self, kind: &str, what: String, received: OffsetDateTime, contacts: &[Contact]) -> Option<InboundOther> {
-        if self.group_id.is_some_and(|group| group.get() != "null") {
-            return None;
-        }
-        let sender = self.sender(contacts);
-        if sender.wa_id.is_none() && sender.user_id.is_none() {
-            return None;
-        }
-        Some(InboundOther {
-            what,
-            wamid: Wamid::new(self.id.clone())?,
-            sender,
-            occurred: lenient::time_of(self.timestamp, received)?,
-            opens_window: OPENING.contains(&kind),
-            button: self.button_text(),
-        })
-    }
-
     /// What the message names of its sender, and the contacts beside it.
     fn sender(&self, contacts: &[Contact]) -> Sender {
-        let same = |contact: &&Contact| {
-            (self.from.is_some() && contact.wa_id == self.from)
-                || (self.from_user_id.is_some() && contact.user_id == self.from_user_id)
-        };
-        let shown = contacts.iter().find(same).cloned().unwrap_or_default();
-        let profile = shown.profile.unwrap_or_default();
-        Sender {
-            wa_id: self.from.clone().or(shown.wa_id),
-            user_id: self.from_user_id.clone().or(shown.user_id),
-            parent_user_id: self.from_parent_user_id.clone().or(shown.parent_user_id),
-            username: profile.username.or(shown.username),
-            name: profile.name,
-        }
+        user([&self.from, &self.from_user_id, &self.from_parent_user_id], contacts)
     }
 
-    fn button_text(&self) -> Option<String> {
-        let text = |raw: Option<&RawValue>| serde_json::from_str::<WireButton>(raw?.get()).ok()?.text();
-        text(self.button).or_else(|| text(self.interactive))
-    }
-
-    fn moves_ids(&self) -> bool {
-        let kind = self
-            .system
-            .and_then(|raw| serde_json::from_str::<WireSystem>(raw.get()).ok())
-            .and_then(|system| system.kind);
-        matches!(kind.as_deref(), Some("user_changed_number" | "user_changed_user_id"))
+    /// What an echo names of its recipient, and the contacts beside it.
+    fn recipient(&self, contacts: &[Contact]) -> Sender {
+        user([&self.to, &self.to_user_id, &self.to_parent_user_id], contacts)
     }
 }
 
-impl WireButton {
-    fn text(self) -> Option<String> {
-        let reply = self.button_reply.or(self.list_reply);
-        self.text.or_else(|| reply?.title)
+impl WireContext {
+    fn read(self) -> Context {
+        Context {
+            // What is forwarded replies to nothing.
+            reply_to: self.id,
+            forwarded: self.forwarded || self.frequently_forwarded,
+            frequently_forwarded: self.frequently_forwarded,
+            product: self.referred_product,
+        }
     }
+}
+
+/// The user of these ids: WhatsApp id, business-scoped user id, and its parent.
+fn user([wa_id, user_id, parent_user_id]: [&Option<String>; 3], contacts: &[Contact]) -> Sender {
+    let same = |contact: &&Contact| {
+        (wa_id.is_some() && contact.wa_id == *wa_id) || (user_id.is_some() && contact.user_id == *user_id)
+    };
+    let shown = contacts.iter().find(same).cloned().unwrap_or_default();
+    let profile = shown.profile.unwrap_or_default();
+    Sender {
+        wa_id: wa_id.clone().or(shown.wa_id),
+        user_id: user_id.clone().or(shown.user_id),
+        parent_user_id: parent_user_id.clone().or(shown.parent_user_id),
+        username: profile.username.or(shown.username),
+        name: profile.name,
+    }
+}
+
+fn moves_ids(bodies: &Bodies<'_>) -> bool {
+    let kind = bodies
+        .system
+        .and_then(|raw| serde_json::from_str::<WireSystem>(raw.get()).ok())
+        .and_then(|system| system.kind);
+    matches!(kind.as_deref(), Some("user_changed_number" | "user_changed_user_id"))
 }

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 
 use super::item::{Account, Item, Kind, MAX_VALUE, word_of};
 use super::lenient;
-use super::message::Contact;
+use super::message::{By, Contact};
 
 /// The body is no JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,8 @@ struct Value<'a> {
     #[serde(default, borrow)]
     messages: Option<&'a RawValue>,
     #[serde(default, borrow)]
+    message_echoes: Option<&'a RawValue>,
+    #[serde(default, borrow)]
     statuses: Option<&'a RawValue>,
     #[serde(default, borrow)]
     errors: Option<&'a RawValue>,
@@ -63,6 +65,8 @@ struct Place<'a> {
     phone_number_id: Option<&'a str>,
 }
 
+/// Fields that hold messages and statuses.
+const MESSAGES: &[&str] = &["messages", "smb_message_echoes", "message_echoes"];
 /// Fields that are news of an account or of its users, and that the messaging service may act on.
 const ACCOUNT: &[&str] = &[
     "business_capability_update",
@@ -165,7 +169,7 @@ fn read_change(raw: &RawValue, pointer: &str, waba_id: &str, received: OffsetDat
         phone_number_id,
         ..place
     };
-    if field == "messages" {
+    if MESSAGES.contains(&field) {
         read_messages(&value, &place, received, items);
     } else if ACCOUNT.contains(&field) {
         items.push(place.item(account(field, raw_value.get())));
@@ -201,6 +205,7 @@ fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime,
     let pointer = |list: &str, index: usize| format!("{}/value/{list}/{index}", place.pointer);
     let lists = [
         ("messages", value.messages),
+        ("message_echoes", value.message_echoes),
         ("statuses", value.statuses),
         ("errors", value.errors),
     ];
@@ -217,7 +222,8 @@ fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime,
         };
         for (index, element) in elements.into_iter().enumerate().take(room(items)) {
             let kind = match list {
-                "messages" => Kind::of_message(element.get(), received, &contacts),
+                "messages" => Kind::of_message(element.get(), By::User, received, &contacts),
+                "message_echoes" => Kind::of_message(element.get(), By::Business, received, &contacts),
                 "statuses" => Kind::of_status(element.get(), received),
                 _ => Kind::Unsupported {
                     what: "errors".to_owned(),
@@ -234,7 +240,7 @@ fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime,
     }
     if items.len() == before {
         items.push(place.item(Kind::Unsupported {
-            what: "field.messages".to_owned(),
+            what: format!("field.{}", place.field),
         }));
     }
 }
@@ -242,6 +248,7 @@ fn read_messages(value: &Value<'_>, place: &Place<'_>, received: OffsetDateTime,
 fn contacts(value: &Value<'_>) -> Vec<Contact> {
     let contacts = value
         .messages
+        .or(value.message_echoes)
         .and_then(|_| elements(value.contacts))
         .unwrap_or_default();
     let contacts = contacts.into_iter().take(MAX_ITEMS);
@@ -305,18 +312,18 @@ mod tests {
             ("/entry/0/changes/0/value/messages/0", "77")
         );
         assert_eq!(items[0].phone_number_id.as_deref(), Some("1065"));
-        let Kind::Text(text) = &items[0].kind else {
+        let Kind::Message(text) = &items[0].kind else {
             panic!("{items:?}")
         };
         assert_eq!(
-            (text.body.as_str(), text.sender.name.as_deref()),
-            ("grüße", Some("Ann"))
+            (text.said.words(), text.user.name.as_deref()),
+            (Some("grüße"), Some("Ann"))
         );
         assert_eq!(
-            (text.sender.wa_id.as_deref(), text.sender.user_id.as_deref()),
+            (text.user.wa_id.as_deref(), text.user.user_id.as_deref()),
             (Some("16505551234"), Some("US.1"))
         );
-        assert_eq!(text.reply_to.as_deref(), Some("wamid.B"));
+        assert_eq!(text.context.reply_to.as_deref(), Some("wamid.B"));
         assert_eq!(text.occurred, datetime!(2026-11-23 10:00 UTC));
         assert!(!format!("{items:?}").contains("1650555"), "personal data is not shown");
     }
@@ -371,8 +378,8 @@ mod tests {
         let kinds: Vec<_> = items
             .iter()
             .map(|item| match &item.kind {
-                Kind::Text(_) => "text",
-                Kind::Other(_) => "other",
+                Kind::Message(_) => "message",
+                Kind::Echo(_) => "echo",
                 Kind::Status(_) => "status",
                 Kind::Account(_) => "account",
                 Kind::Unsupported { what } => what.as_str(),
@@ -398,13 +405,13 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_kept() {
-        let image =
-            json!({"id": "wamid.A", "from": "1650", "timestamp": "1795428000", "type": "image", "image": {"id": "5"}});
+        let poll =
+            json!({"id": "wamid.A", "from": "1650", "timestamp": "1795428000", "type": "poll", "poll": {"id": "5"}});
         let items = read(&messages(
-            json!({"metadata": {"phone_number_id": "1"}, "messages": [image], "errors": [{"code": 131_051}]}),
+            json!({"metadata": {"phone_number_id": "1"}, "messages": [poll], "errors": [{"code": 131_051}]}),
         ));
         assert!(
-            matches!(&items[0].kind, Kind::Other(other) if other.what == "message.image" && other.opens_window),
+            matches!(&items[0].kind, Kind::Message(poll) if poll.what == "message.poll" && !poll.opens_window()),
             "{items:?}"
         );
         assert_eq!(

@@ -59,6 +59,7 @@ impl Applier {
                 message_id: Vec::new(),
                 contact_id: contact.as_bytes().to_vec(),
                 reason: String::new(),
+                file_id: Vec::new(),
             };
             wishes.extend(letter.wish(contact));
             if letter.routed.item.opens_window {

@@ -263,6 +263,7 @@ fn applied(message: Uuid) -> ItemResult {
         message_id: message.as_bytes().to_vec(),
         contact_id: Vec::new(),
         reason: String::new(),
+        file_id: Vec::new(),
     }
 }
 

@@ -19,7 +19,9 @@ use outeract_proto::connection::internal::v1::{
 use outeract_proto::tracking::internal::v1::tracking_internal_service_client::TrackingInternalServiceClient;
 use outeract_proto::tracking::internal::v1::{EventRecord, RecordEventsRequest, RecordResult};
 use outeract_proto::tracking::v1::event_service_client::EventServiceClient;
-use outeract_proto::tracking::v1::{Event, ListEventsRequest, StreamEventsRequest, StreamEventsResponse};
+use outeract_proto::tracking::v1::{
+    Event, ListEventsRequest, MessagePayload, StatusPayload, StreamEventsRequest, StreamEventsResponse,
+};
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::{KeyText, ServiceCredential, reason, secret_sha256};
 use outeract_runtime::Process;
@@ -249,8 +251,11 @@ impl App {
             from: "+14155559999",
             contact: ContactId::from_uuid(uuid::Uuid::from_u128(7)),
             name: "Ada",
-            content: &to_proto(&text(&format!("Hello {n}"))),
-            reply_to: None,
+            echo: false,
+            payload: MessagePayload {
+                content: Some(to_proto(&text(&format!("Hello {n}")))),
+                ..MessagePayload::default()
+            },
         }
         .record()
     }
@@ -295,6 +300,7 @@ impl App {
             occurred,
             received: now(),
             error: None,
+            told: StatusPayload::default(),
         }
         .record()
     }

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
-use outeract_domain::{ContactId, E164, EventId, Wamid};
+use outeract_domain::{ContactId, E164, EventId, FileId};
 use outeract_events::{Inbound, Status as StatusEvent, timestamp};
-use outeract_graph::webhook::{Account, InboundOther, InboundText, Kind, Sender, Status};
+use outeract_graph::webhook::{Account, Kind, Medium, Message, Said, Sender, Status};
 use outeract_graph::{GraphError, fault};
 use outeract_proto::messaging::internal::v1::item::Kind as WireKind;
-use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, Item as WireItem, StatusItem};
-use outeract_proto::messaging::v1::message_content::Kind as ContentKind;
-use outeract_proto::messaging::v1::{MessageContent, SendError, TextContent};
+use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, InboundMedia, Item as WireItem, StatusItem};
+use outeract_proto::messaging::v1::SendError;
 use outeract_proto::tracking::internal::v1::{EventRecord, RecordResult};
+use outeract_proto::tracking::v1::StatusPayload;
 use time::OffsetDateTime;
 
 use super::account::{Fate, Owner};
 use super::bisect::Stalled;
+use super::content;
 use super::reader::{Batch, Item};
 use super::route::{Destination, Target};
 use super::siblings::{Applied, Siblings};
@@ -120,8 +121,8 @@ impl Routed<'_> {
     /// As messaging reads it; `None` for a message whose sender cannot be named.
     fn wire(&self) -> Option<WireItem> {
         let kind = match &self.item.kind {
-            Kind::Text(text) => WireKind::Inbound(text_item(text)?),
-            Kind::Other(other) => WireKind::Inbound(other_item(other)?),
+            Kind::Message(message) => WireKind::Inbound(inbound(message, false)?),
+            Kind::Echo(message) => WireKind::Inbound(inbound(message, true)?),
             Kind::Status(status) => WireKind::Status(self.status(status)),
             Kind::Account(account) => WireKind::Account(self.account(account)),
             Kind::Unsupported { .. } | Kind::Broken { .. } => return None,
@@ -146,6 +147,7 @@ impl Routed<'_> {
             receive_time: Some(timestamp::to_proto(self.received)),
             recipient_user_id: status.recipient_user_id.clone().unwrap_or_default(),
             recipient_parent_user_id: status.recipient_parent_user_id.clone().unwrap_or_default(),
+            told: Some(content::told(status)).filter(|told| *told != StatusPayload::default()),
         }
     }
 
@@ -160,7 +162,7 @@ impl Routed<'_> {
     /// A message whose sender cannot be named.
     fn senderless(&self) -> Fate {
         match &self.item.kind {
-            Kind::Other(other) => self.not_understood(&other.what),
+            Kind::Message(message) if message.said == Said::Unknown => self.not_understood(&message.what),
             _ => self.quarantined(reason::SENDER_UNREADABLE),
         }
     }
@@ -176,10 +178,19 @@ impl Routed<'_> {
     /// The event of an item that messaging has applied, or what became of it without one.
     fn event(&self, applied: Result<Applied, tonic::Code>) -> Result<Option<EventRecord>, Fate> {
         match (&self.item.kind, applied) {
-            (Kind::Text(text), Ok(Applied::Inbound(contact))) => Ok(Some(self.inbound_event(text, contact))),
+            // Messaging knows the user now and can answer; the item stays for a version that understands it.
+            (Kind::Message(message) | Kind::Echo(message), Ok(Applied::Inbound { .. }))
+                if message.said == Said::Unknown =>
+            {
+                Err(self.not_understood(&message.what))
+            }
+            (Kind::Message(message), Ok(Applied::Inbound { contact, file })) => {
+                Ok(Some(self.message_event(message, false, contact, file)))
+            }
+            (Kind::Echo(message), Ok(Applied::Inbound { contact, file })) => {
+                Ok(Some(self.message_event(message, true, contact, file)))
+            }
             (Kind::Status(status), Ok(Applied::Status(message))) => Ok(Some(self.status_event(status, message))),
-            // Messaging knows the user now and can answer; there is no event of it yet.
-            (Kind::Other(other), Ok(Applied::Inbound(_))) => Err(self.not_understood(&other.what)),
             (Kind::Account(_), Ok(Applied::News)) | (Kind::Status(_), Ok(Applied::Kept)) => Ok(None),
             (Kind::Account(account), Ok(Applied::Refused(why))) if why == reason::FIELD_UNSUPPORTED => {
                 Err(self.not_understood(&format!("field.{}", account.field)))
@@ -190,26 +201,21 @@ impl Routed<'_> {
         }
     }
 
-    fn inbound_event(&self, text: &InboundText, contact: ContactId) -> EventRecord {
-        let content = MessageContent {
-            kind: Some(ContentKind::Text(TextContent {
-                body: text.body.clone(),
-                preview_url: None,
-            })),
-        };
+    fn message_event(&self, message: &Message, echo: bool, contact: ContactId, file: Option<FileId>) -> EventRecord {
+        let file = file.map(|file| file.to_string());
         let inbound = Inbound {
             application: self.to.application,
             connection: self.to.connection,
             number: &self.to.number,
-            wamid: &text.wamid,
-            occurred: text.occurred,
+            wamid: &message.wamid,
+            occurred: message.occurred,
             received: self.received,
             business: &self.to.business,
-            from: &external_id(&text.sender).unwrap_or_default(),
+            from: &external_id(&message.user).unwrap_or_default(),
             contact,
-            name: text.sender.name.as_deref().unwrap_or_default(),
-            content: &content,
-            reply_to: text.reply_to.as_deref(),
+            name: message.user.name.as_deref().unwrap_or_default(),
+            echo,
+            payload: content::payload(message, file.as_deref()),
         };
         inbound.record()
     }
@@ -224,42 +230,44 @@ impl Routed<'_> {
             occurred: status.occurred,
             received: self.received,
             error: (status.error_code != 0).then(|| error(status.error_code)),
+            told: content::told(status),
         };
         event.record()
     }
 }
 
-fn text_item(text: &InboundText) -> Option<InboundItem> {
-    Some(InboundItem {
-        // A text of a user always does.
-        opens_window: true,
-        text: beginning(&text.body),
-        ..inbound(&text.wamid, &text.sender, text.occurred)?
-    })
-}
-
-fn other_item(other: &InboundOther) -> Option<InboundItem> {
-    Some(InboundItem {
-        opens_window: other.opens_window,
-        text: other.button.as_deref().map(beginning).unwrap_or_default(),
-        ..inbound(&other.wamid, &other.sender, other.occurred)?
-    })
-}
-
-fn inbound(wamid: &Wamid, sender: &Sender, occurred: OffsetDateTime) -> Option<InboundItem> {
-    external_id(sender)?;
+/// As messaging reads it; none: the user cannot be named.
+fn inbound(message: &Message, echo: bool) -> Option<InboundItem> {
+    let user = &message.user;
+    external_id(user)?;
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let wa_id = sender.wa_id.clone().filter(|wa_id| E164::from_wa_id(wa_id).is_ok());
+    let wa_id = user.wa_id.clone().filter(|wa_id| E164::from_wa_id(wa_id).is_ok());
+    let words = message.said.words().filter(|_| !echo && message.group.is_none());
     Some(InboundItem {
-        wamid: wamid.as_str().to_owned(),
+        wamid: message.wamid.as_str().to_owned(),
         wa_id: wa_id.unwrap_or_default(),
-        user_id: text(&sender.user_id),
-        parent_user_id: text(&sender.parent_user_id),
-        username: text(&sender.username),
-        profile_name: text(&sender.name),
-        occur_time: Some(timestamp::to_proto(occurred)),
-        ..InboundItem::default()
+        user_id: text(&user.user_id),
+        parent_user_id: text(&user.parent_user_id),
+        username: text(&user.username),
+        profile_name: text(&user.name),
+        occur_time: Some(timestamp::to_proto(message.occurred)),
+        opens_window: message.opens_window() && !echo,
+        text: words.map(beginning).unwrap_or_default(),
+        media: message.said.medium().map(medium),
+        echo,
     })
+}
+
+fn medium(medium: &Medium) -> InboundMedia {
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    InboundMedia {
+        media_id: medium.id.clone(),
+        mime_type: text(&medium.mime_type),
+        sha256: text(&medium.sha256),
+        file_name: text(&medium.filename),
+        voice: medium.voice,
+        url: text(&medium.url),
+    }
 }
 
 /// As much of a text as is looked at for words such as STOP.

@@ -100,7 +100,7 @@ impl Routes {
     /// Where the item goes, or what becomes of it without going anywhere.
     pub(crate) fn of_item(&self, item: &Item, behind: BehindParked) -> Target {
         match &item.kind {
-            Kind::Text(_) | Kind::Other(_) | Kind::Status(_) => self.one(item, behind),
+            Kind::Message(_) | Kind::Echo(_) | Kind::Status(_) => self.one(item, behind),
             // What names a number is that number's alone.
             Kind::Account(_) if !item.place.phone_number_id.is_empty() => self.one(item, behind),
             Kind::Account(_) => self.every(item),
@@ -288,6 +288,9 @@ mod tests {
             recipient_parent_user_id: None,
             callback: None,
             error_code: 0,
+            pricing: None,
+            conversation: None,
+            group: None,
         }))
     }
 

@@ -1,6 +1,6 @@
 //! The two services that a decoded item goes to, as calls that can be bisected.
 
-use outeract_domain::{ContactId, EventId};
+use outeract_domain::{ContactId, EventId, FileId};
 use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
 use outeract_proto::messaging::internal::v1::{ApplyItemsRequest, Item, ItemOutcome, ItemResult};
 use outeract_proto::tracking::internal::v1::tracking_internal_service_client::TrackingInternalServiceClient;
@@ -21,8 +21,8 @@ pub(crate) struct Siblings {
 /// What messaging did with an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Applied {
-    /// A message from this contact.
-    Inbound(ContactId),
+    /// A message from this contact, and the file that its medium becomes.
+    Inbound { contact: ContactId, file: Option<FileId> },
     /// A status of this message.
     Status(EventId),
     /// News that belong to no message.
@@ -116,7 +116,10 @@ fn applied(result: ItemResult) -> Result<Applied, Failure> {
     match result.outcome() {
         ItemOutcome::Applied if result.contact_id.is_empty() && result.message_id.is_empty() => Ok(Applied::News),
         ItemOutcome::Applied => {
-            let contact = ContactId::from_slice(&result.contact_id).map(Applied::Inbound);
+            let contact = ContactId::from_slice(&result.contact_id).map(|contact| Applied::Inbound {
+                contact,
+                file: FileId::from_slice(&result.file_id),
+            });
             let message = EventId::from_slice(&result.message_id).map(Applied::Status);
             contact.or(message).ok_or(BROKEN)
         }

@@ -161,9 +161,16 @@ async fn messaging_learns_who_wrote_whatever_they_wrote() {
     instance.stored(&post(&[entry("7", &[messages])])).await;
     suite.settled().await;
 
-    // The system message and the status are applied, the texts become events, of the others there are none yet.
-    assert_eq!(suite.accounts().await, [7, 4, 0, 0, 3, 0]);
-    assert_eq!(suite.siblings.recorded(), ["wamid.HIDDEN", "wamid.LONG"]);
+    // The system message tells of the user's ids; everything else becomes an event, but for the status, whose message is not known.
+    assert_eq!(suite.accounts().await, [7, 7, 0, 0, 0, 0]);
+    let written = [
+        "wamid.IMAGE",
+        "wamid.BUTTON",
+        "wamid.REVOKE",
+        "wamid.HIDDEN",
+        "wamid.LONG",
+    ];
+    assert_eq!(suite.siblings.recorded(), written);
     let world = suite.siblings.world();
     let inbound = |wamid: &str| -> InboundItem {
         let found = world.applied.iter().find_map(|item| match &item.kind {
@@ -184,6 +191,11 @@ async fn messaging_learns_who_wrote_whatever_they_wrote() {
         ("16505551234", "US.1", "US.ENT.1", "@ann", "Ann")
     );
     assert!(image.opens_window && image.text.is_empty());
+    let medium = image.media.expect("a medium");
+    assert_eq!(
+        (medium.media_id.as_str(), medium.mime_type.as_str()),
+        ("5", "image/jpeg")
+    );
     assert_eq!(inbound("wamid.BUTTON").text, "Stop promotions");
     assert!(!inbound("wamid.REVOKE").opens_window);
     let hidden = inbound("wamid.HIDDEN");

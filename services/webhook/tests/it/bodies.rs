@@ -40,6 +40,11 @@ pub(crate) fn image(wamid: &str) -> Value {
     json!({"from": "16505551234", "id": wamid, "timestamp": AT, "type": "image", "image": {"id": "5", "mime_type": "image/jpeg"}})
 }
 
+/// A message of a type that nobody knows.
+pub(crate) fn unknown(wamid: &str) -> Value {
+    json!({"from": "16505551234", "id": wamid, "timestamp": AT, "type": "hologram", "hologram": {"id": "5"}})
+}
+
 /// A status; `callback` names its message to the made-up messaging service.
 pub(crate) fn status(wamid: &str, word: &str, callback: &str) -> Value {
     json!({"id": wamid, "status": word, "timestamp": AT, "recipient_id": "16505551234", "biz_opaque_callback_data": callback})

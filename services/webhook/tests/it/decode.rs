@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::bodies::{callback, change, entry, image, one_text, post, status, text};
+use crate::bodies::{callback, change, entry, one_text, post, status, text, unknown};
 use crate::siblings::event_wamid;
 use crate::suite::{LONG, Number, Suite};
 
@@ -30,7 +30,7 @@ async fn one_webhook_of_many_numbers_one_bad_item_and_one_unknown_number() {
                     vec![
                         text("wamid.1", "eins"),
                         text("wamid.POISON", "x"),
-                        image("wamid.IMAGE"),
+                        unknown("wamid.IMAGE"),
                         text("wamid.2", "zwei"),
                     ],
                     vec![

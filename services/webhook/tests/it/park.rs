@@ -5,7 +5,7 @@ use outeract_testkit::eventually;
 use tokio::task::JoinSet;
 use tonic::Code;
 
-use crate::bodies::{change, entry, image, one_text, post, text};
+use crate::bodies::{change, entry, one_text, post, text, unknown};
 use crate::http::Http;
 use crate::suite::{LONG, Number, Suite};
 
@@ -24,7 +24,7 @@ async fn items_that_came_before_their_connection_are_applied_in_order_when_it_co
         instance
             .stored(&post(&[entry(
                 "7",
-                &[change("1", vec![first, image("wamid.I"), second], vec![]), other],
+                &[change("1", vec![first, unknown("wamid.I"), second], vec![]), other],
             )]))
             .await;
     }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
-use crate::bodies::{change, entry, image, one_text, post, text};
+use crate::bodies::{change, entry, one_text, post, text, unknown};
 use crate::suite::{LONG, Number, Suite};
 
 fn request(outcome: ItemOutcome, page_size: i32, page_token: &str) -> ListItemsRequest {
@@ -46,7 +46,7 @@ async fn an_application_sees_its_own_items_only_and_an_operator_all() {
     for n in 0..3 {
         let images = || {
             vec![
-                image("wamid.A"),
+                unknown("wamid.A"),
                 serde_json::json!({"id": n}),
                 text("wamid.B", "applied"),
             ]
@@ -147,7 +147,7 @@ async fn bad_requests_name_their_field() {
     instance
         .stored(&post(&[entry(
             "7",
-            &[change("1", vec![image("wamid.A"), image("wamid.B")], vec![])],
+            &[change("1", vec![unknown("wamid.A"), unknown("wamid.B")], vec![])],
         )]))
         .await;
     suite.settled().await;

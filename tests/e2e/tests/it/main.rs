@@ -7,6 +7,7 @@
     reason = "a test tells one story from beginning to end, stops at the first thing that is not as it must be, and owns its tasks"
 )]
 
+mod batch;
 mod canaries;
 mod files;
 mod kill;
