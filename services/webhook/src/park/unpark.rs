@@ -179,6 +179,7 @@ fn columns(parked: &[Parked], fates: &[Fate]) -> Fates {
         };
         columns.post_ids.push(item.post_id);
         columns.ordinals.push(item.ordinal);
+        columns.pointers.push(item.pointer.clone());
         columns.outcomes.push(outcome);
         columns.reasons.push(reason.to_owned());
         columns.application_ids.push(owner.application_id);
