@@ -96,8 +96,11 @@ impl Decoder {
         let targets: Vec<Target> = batch.items.iter().zip(&owners).map(route).collect();
         let proven: Vec<bool> = targets.iter().map(Result::is_ok).collect();
         let fates = self.apply(&batch, targets).await?;
-        for ((((post, index), fate), proven), (item, (_, settled))) in
-            places.into_iter().zip(fates).zip(proven).zip(batch.items.iter().zip(owners))
+        for ((((post, index), fate), proven), (item, (_, settled))) in places
+            .into_iter()
+            .zip(fates)
+            .zip(proven)
+            .zip(batch.items.iter().zip(owners))
         {
             again.posts[post].1[index].verdict = Verdict::Fate(verdict(fate, item, proven, settled));
         }
@@ -165,13 +168,7 @@ fn sort(
 }
 
 /// What came for one application is never given to another: the one that an item is listed for, or else the one that had the number when it came.
-fn keep_apart(
-    target: Target,
-    routes: &Routes,
-    item: &Item,
-    owner: Owner,
-    received: Option<OffsetDateTime>,
-) -> Target {
+fn keep_apart(target: Target, routes: &Routes, item: &Item, owner: Owner, received: Option<OffsetDateTime>) -> Target {
     let mut destinations = target?;
     destinations.retain(|to| match owner.application_id {
         Some(application) => to.application.uuid() == application,

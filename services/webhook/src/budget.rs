@@ -34,7 +34,11 @@ fn judge(board: &Board, budget: u64, stored: u64) {
     let over = budget > 0 && stored >= budget;
     if board.set_over_budget(over) != over {
         if over {
-            tracing::error!(stored, budget, "Stored webhooks have reached their budget: they are answered 503, and Meta keeps them for seven days");
+            tracing::error!(
+                stored,
+                budget,
+                "Stored webhooks have reached their budget: they are answered 503, and Meta keeps them for seven days"
+            );
         } else {
             tracing::info!(stored, budget, "Stored webhooks are within their budget again");
         }

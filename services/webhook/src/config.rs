@@ -51,7 +51,11 @@ impl FromEnv for Config {
         let tracking = env.required("WEBHOOK_TRACKING_URL");
         let keep = Keep::from_env(env);
         let budget = env.or("WEBHOOK_STORAGE_BUDGET_MIB", 0_u64).and_then(|mib| {
-            env.ensure(mib <= MOST_MIB, "WEBHOOK_STORAGE_BUDGET_MIB", format!("must be at most {MOST_MIB}"))?;
+            env.ensure(
+                mib <= MOST_MIB,
+                "WEBHOOK_STORAGE_BUDGET_MIB",
+                format!("must be at most {MOST_MIB}"),
+            )?;
             Ok(mib * MIB)
         });
         Ok(Self {
@@ -83,7 +87,11 @@ impl Keep {
         let kept = *bodies.as_ref().unwrap_or(&LEAST_DAYS);
         // Lists and accounts say what became of bodies, so they stay at least as long; what is parked must still have its body.
         let items = days("WEBHOOK_ITEM_RETENTION_DAYS", ITEM_DAYS.max(kept), kept..=MOST_DAYS);
-        let accounts = days("WEBHOOK_ACCOUNT_RETENTION_DAYS", ACCOUNT_DAYS.max(kept), kept..=MOST_DAYS);
+        let accounts = days(
+            "WEBHOOK_ACCOUNT_RETENTION_DAYS",
+            ACCOUNT_DAYS.max(kept),
+            kept..=MOST_DAYS,
+        );
         let parked = days("WEBHOOK_PARKED_DAYS", PARKED_DAYS, 1..=kept - 1);
         Ok(Self {
             bodies: bodies?,

@@ -20,8 +20,8 @@ use crate::store::again::{self, Row};
 use crate::store::erasure::{self as store, Erasure, Scanned, Step};
 use crate::store::{Outcome, post, task};
 use crate::{reason, sealed};
-use blank::{Blanked, blank};
 pub(crate) use blank::Whom;
+use blank::{Blanked, blank};
 pub(crate) use whom::{Identities, Unreadable};
 
 /// The task's name, as its lease has it.
@@ -158,7 +158,10 @@ impl Decoder {
             };
             let mut found = Changed::nothing(post.id);
             for (index, (erasure, whom)) in group.iter().zip(whom).enumerate() {
-                let was_there = erasure.heads.get(lane as usize).is_some_and(|head| post.position <= *head);
+                let was_there = erasure
+                    .heads
+                    .get(lane as usize)
+                    .is_some_and(|head| post.position <= *head);
                 if !was_there || !whom.may_be_in(&body) {
                     continue;
                 }

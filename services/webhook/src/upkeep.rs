@@ -48,7 +48,11 @@ pub(crate) async fn once(db: &PgPool, today: Date, keep: Keep) -> sqlx::Result<(
         let dropped = partition::drop_before(db, table, day(-i64::from(days))).await?;
         if dropped > 0 {
             let what = table.name();
-            tracing::info!(what, dropped, "Dropped {dropped} days of what is older than {days} days");
+            tracing::info!(
+                what,
+                dropped,
+                "Dropped {dropped} days of what is older than {days} days"
+            );
         }
     }
     audit::drop_older(db, AUDIT_DAYS).await?;

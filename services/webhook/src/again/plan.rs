@@ -121,7 +121,9 @@ pub(crate) fn plan(head: &Head, account: Account, rows: Vec<Row>, now: &[Now]) -
             planned.meet_settled(head, item);
             continue;
         };
-        index.related(&item.place.pointer).for_each(|number| claimed[number] = true);
+        index
+            .related(&item.place.pointer)
+            .for_each(|number| claimed[number] = true);
         let end = end(row, item);
         planned.meet(head, item, &end, row);
         match end {
@@ -243,7 +245,10 @@ impl Planned {
         if item.verdict == Verdict::NotAsked {
             return;
         }
-        let settles = !matches!(&item.verdict, Verdict::Kept | Verdict::Fate(Fate::Listed(Outcome::Parked | Outcome::Discarded, ..)));
+        let settles = !matches!(
+            &item.verdict,
+            Verdict::Kept | Verdict::Fate(Fate::Listed(Outcome::Parked | Outcome::Discarded, ..))
+        );
         let stays = row.outcome == Outcome::Parked.code() || item.seen != Some(row.outcome);
         let kept = stays || !settles;
         let (met, outcome, reason) = match end {

@@ -273,10 +273,16 @@ mod tests {
         let before = body(&[change("1", &messages), change("2", &messages)]);
         let blanked = blank(&before, &whom()).unwrap();
         let at = "/entry/0/changes/0/value";
-        let mut expected: Vec<String> = ["contacts/0", "messages/0", "messages/2", "messages/3/contacts/0/phones/0", "statuses/0"]
-            .iter()
-            .map(|part| format!("{at}/{part}"))
-            .collect();
+        let mut expected: Vec<String> = [
+            "contacts/0",
+            "messages/0",
+            "messages/2",
+            "messages/3/contacts/0/phones/0",
+            "statuses/0",
+        ]
+        .iter()
+        .map(|part| format!("{at}/{part}"))
+        .collect();
         expected.sort();
         let mut pointers = blanked.pointers.clone();
         pointers.sort();
@@ -284,13 +290,21 @@ mod tests {
         for pointer in &pointers {
             assert_eq!(fragment(&blanked.body, pointer), Some("null"));
         }
-        for same in ["/entry/0/changes/1", "/entry/0/changes/0/value/messages/1", "/entry/0/changes/0/value/metadata"] {
+        for same in [
+            "/entry/0/changes/1",
+            "/entry/0/changes/0/value/messages/1",
+            "/entry/0/changes/0/value/metadata",
+        ] {
             assert_eq!(fragment(&blanked.body, same), fragment(&before, same), "{same}");
         }
         assert_eq!(blank(&blanked.body, &whom()), None, "nothing is left to blank");
         assert_eq!(
-            outeract_graph::webhook::parse(&blanked.body, time::OffsetDateTime::UNIX_EPOCH).unwrap().len(),
-            outeract_graph::webhook::parse(&before, time::OffsetDateTime::UNIX_EPOCH).unwrap().len(),
+            outeract_graph::webhook::parse(&blanked.body, time::OffsetDateTime::UNIX_EPOCH)
+                .unwrap()
+                .len(),
+            outeract_graph::webhook::parse(&before, time::OffsetDateTime::UNIX_EPOCH)
+                .unwrap()
+                .len(),
         );
     }
 
@@ -323,7 +337,10 @@ mod tests {
             ]
         );
         let left: Value = serde_json::from_slice(&blanked.body).unwrap();
-        assert_eq!(left["entry"][0]["changes"][1], json!({"field": "something_new", "value": null}));
+        assert_eq!(
+            left["entry"][0]["changes"][1],
+            json!({"field": "something_new", "value": null})
+        );
         // Of another account nothing is touched.
         let foreign = Whom {
             wabas: HashSet::new(),
@@ -334,9 +351,16 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_apart_goes_as_a_whole_if_it_names_the_user() {
-        for broken in [&b"{\"entry\": [{\"from\": \"16505551234\"}"[..], b"[\"US.1\"]", b"\xff US.1"] {
+        for broken in [
+            &b"{\"entry\": [{\"from\": \"16505551234\"}"[..],
+            b"[\"US.1\"]",
+            b"\xff US.1",
+        ] {
             let blanked = blank(broken, &whom()).unwrap();
-            assert_eq!((blanked.body.as_slice(), blanked.pointers.as_slice()), (&b"null"[..], &[String::new()][..]));
+            assert_eq!(
+                (blanked.body.as_slice(), blanked.pointers.as_slice()),
+                (&b"null"[..], &[String::new()][..])
+            );
         }
         assert_eq!(blank(b"{\"entry\": [", &whom()), None);
         let deep = format!("{}\"US.1\"{}", "[".repeat(5_000), "]".repeat(5_000));

@@ -94,7 +94,10 @@ fn check(request: EraseUserRequest) -> Result<Identities, Vec<Violation>> {
     }
     for (index, number) in request.phone_number_ids.iter().enumerate() {
         if number.parse::<PhoneNumberId>().is_err() {
-            wrong.push(Violation::new(format!("phone_number_ids[{index}]"), "must be 1 to 32 digits"));
+            wrong.push(Violation::new(
+                format!("phone_number_ids[{index}]"),
+                "must be 1 to 32 digits",
+            ));
         }
     }
     if !wrong.is_empty() {
@@ -135,7 +138,10 @@ mod tests {
         assert_eq!(of(|request| request.wa_ids.push("1650555123x".to_owned())), "wa_ids[1]");
         assert_eq!(of(|request| request.user_ids.push(String::new())), "user_ids[1]");
         assert_eq!(of(|request| request.phone_number_ids.clear()), "phone_number_ids");
-        assert_eq!(of(|request| request.phone_number_ids.push("a".to_owned())), "phone_number_ids[1]");
+        assert_eq!(
+            of(|request| request.phone_number_ids.push("a".to_owned())),
+            "phone_number_ids[1]"
+        );
         assert_eq!(
             of(|request| {
                 request.wa_ids.clear();
@@ -143,6 +149,9 @@ mod tests {
             }),
             "wa_ids"
         );
-        assert_eq!(of(|request| request.wa_ids = vec!["16505551234".to_owned(); 101]), "wa_ids");
+        assert_eq!(
+            of(|request| request.wa_ids = vec!["16505551234".to_owned(); 101]),
+            "wa_ids"
+        );
     }
 }

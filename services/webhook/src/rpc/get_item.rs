@@ -30,10 +30,7 @@ pub(super) async fn for_application(rpc: &Rpc, request: Request<GetItemRequest>)
     }))
 }
 
-pub(super) async fn for_operator(
-    rpc: &Rpc,
-    request: Request<admin::GetItemRequest>,
-) -> Reply<admin::GetItemResponse> {
+pub(super) async fn for_operator(rpc: &Rpc, request: Request<admin::GetItemRequest>) -> Reply<admin::GetItemResponse> {
     let operator = caller::operator(&request)?.key;
     let name = Name::required(request.into_inner().name.as_ref())?;
     let (row, post) = find(rpc, name, None, Some(operator)).await?;

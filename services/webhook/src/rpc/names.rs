@@ -94,7 +94,9 @@ impl Names {
 
     /// Whether this item is among them.
     pub(super) fn contains(&self, post_id: Uuid, pointer: &str) -> bool {
-        self.0.iter().any(|name| name.post_id == post_id && name.pointer == pointer)
+        self.0
+            .iter()
+            .any(|name| name.post_id == post_id && name.pointer == pointer)
     }
 
     /// Their webhooks, each once, in order.

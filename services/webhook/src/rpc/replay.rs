@@ -33,7 +33,10 @@ pub(super) fn check(raw: Option<ReplaySelection>) -> Result<Selection, Fault> {
     if let (Some(from), Some(to)) = (selection.received_from, selection.received_to)
         && from >= to
     {
-        wrong.push(Violation::new("receive_time_to", "must be later than `receive_time_from`"));
+        wrong.push(Violation::new(
+            "receive_time_to",
+            "must be later than `receive_time_from`",
+        ));
     }
     bound("fields", selection.fields.len(), MAX_FIELDS, &mut wrong);
     for (index, field) in selection.fields.iter().enumerate().take(MAX_FIELDS) {
@@ -43,10 +46,18 @@ pub(super) fn check(raw: Option<ReplaySelection>) -> Result<Selection, Fault> {
             wrong.push(Violation::new(format!("fields[{index}]"), rule));
         }
     }
-    bound("phone_number_ids", selection.phone_number_ids.len(), MAX_NUMBERS, &mut wrong);
+    bound(
+        "phone_number_ids",
+        selection.phone_number_ids.len(),
+        MAX_NUMBERS,
+        &mut wrong,
+    );
     for (index, number) in selection.phone_number_ids.iter().enumerate().take(MAX_NUMBERS) {
         if number.parse::<PhoneNumberId>().is_err() {
-            wrong.push(Violation::new(format!("phone_number_ids[{index}]"), "must be 1 to 32 digits"));
+            wrong.push(Violation::new(
+                format!("phone_number_ids[{index}]"),
+                "must be 1 to 32 digits",
+            ));
         }
     }
     if wrong.is_empty() {
@@ -169,7 +180,11 @@ mod tests {
             phone_number_ids: vec!["1".to_owned(), "a".to_owned()],
         };
         let fault = check(Some(bad)).expect_err("refused");
-        let mut paths: Vec<&str> = fault.violations().iter().map(|violation| violation.path.as_str()).collect();
+        let mut paths: Vec<&str> = fault
+            .violations()
+            .iter()
+            .map(|violation| violation.path.as_str())
+            .collect();
         paths.sort_unstable();
         assert_eq!(
             paths,

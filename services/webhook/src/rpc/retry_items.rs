@@ -50,9 +50,11 @@ async fn retry(rpc: &Rpc, names: Names, application: Option<Uuid>) -> Result<Vec
         let asked = |row: &Row| names.contains(row.post_id, &row.pointer) && may(row, application);
         let again = rpc.decoder.again(posts, |_, _, row| row.is_some_and(asked)).await;
         let again = again.map_err(waiting)?;
-        let settled = run_tx(&rpc.db, "item.retry", async move |connection| again.settle(connection).await)
-            .await
-            .map_err(fault)?;
+        let settled = run_tx(&rpc.db, "item.retry", async move |connection| {
+            again.settle(connection).await
+        })
+        .await
+        .map_err(fault)?;
         settled.count("retry");
         for stand in settled.stand {
             note(&mut decided, stand);

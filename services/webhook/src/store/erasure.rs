@@ -116,7 +116,10 @@ pub(crate) async fn hindmost(db: &PgPool, limit: i64) -> sqlx::Result<(Vec<Erasu
     let Some(first) = open.first().map(|erasure| erasure.reached) else {
         return Ok((Vec::new(), None));
     };
-    let next = open.iter().map(|erasure| erasure.reached).find(|reached| *reached != first);
+    let next = open
+        .iter()
+        .map(|erasure| erasure.reached)
+        .find(|reached| *reached != first);
     let group = open.into_iter().filter(|erasure| erasure.reached == first).collect();
     Ok((group, next))
 }
@@ -153,12 +156,7 @@ pub(crate) async fn posts(db: &PgPool, from: Uuid, to: Uuid, count: i64, bytes: 
 }
 
 /// Moves erasures on to `to`. `false` when one does not stand where its step began: another process was faster, and nothing of this may be counted.
-pub(crate) async fn advance(
-    connection: &mut PgConnection,
-    steps: &[Step],
-    to: Uuid,
-    posts: i64,
-) -> sqlx::Result<bool> {
+pub(crate) async fn advance(connection: &mut PgConnection, steps: &[Step], to: Uuid, posts: i64) -> sqlx::Result<bool> {
     let ids: Vec<Uuid> = steps.iter().map(|step| step.id).collect();
     let from: Vec<Uuid> = steps.iter().map(|step| step.from).collect();
     let erased: Vec<i64> = steps.iter().map(|step| step.erased).collect();

@@ -19,9 +19,12 @@ pub(crate) struct Ledger {
 
 /// As it stands.
 pub(crate) async fn get(db: &PgPool) -> sqlx::Result<Ledger> {
-    sqlx::query_as!(Ledger, "select posts, items, accounted, lost, wrong from webhook.ledger")
-        .fetch_one(db)
-        .await
+    sqlx::query_as!(
+        Ledger,
+        "select posts, items, accounted, lost, wrong from webhook.ledger"
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Adds the next posts, at most `limit`, that came more than `minutes` ago, up to the first that is not decoded. Returns how many were added.

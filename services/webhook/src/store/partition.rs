@@ -23,9 +23,13 @@ pub(crate) enum Table {
 
 /// Drops a table's days before `keep`: of posts those that are decoded, of the others those whose posts are gone. Returns how many days were dropped.
 pub(crate) async fn drop_before(db: &PgPool, table: Table, keep: Date) -> sqlx::Result<i32> {
-    sqlx::query_scalar!(r#"select webhook.drop_partitions($1, $2) as "dropped!""#, table.name(), keep)
-        .fetch_one(db)
-        .await
+    sqlx::query_scalar!(
+        r#"select webhook.drop_partitions($1, $2) as "dropped!""#,
+        table.name(),
+        keep
+    )
+    .fetch_one(db)
+    .await
 }
 
 /// Bytes that raw bodies take up on disk, with their indexes.

@@ -28,7 +28,12 @@ fn request(application: ApplicationId, numbers: &[&str], erasure: u128) -> Erase
 }
 
 async fn erase(instance: &Instance, request: &EraseUserRequest) -> EraseUserResponse {
-    instance.for_messaging().erase_user(request.clone()).await.unwrap().into_inner()
+    instance
+        .for_messaging()
+        .erase_user(request.clone())
+        .await
+        .unwrap()
+        .into_inner()
 }
 
 async fn erased(instance: &Instance, request: &EraseUserRequest) -> EraseUserResponse {
@@ -38,12 +43,19 @@ async fn erased(instance: &Instance, request: &EraseUserRequest) -> EraseUserRes
 
 /// Every stored body, as an operator reads it, oldest first.
 async fn bodies(suite: &Suite, instance: &Instance) -> Vec<String> {
-    let ids: Vec<Uuid> = sqlx::query_scalar("select id from webhook.post order by id").fetch_all(suite.db.admin()).await.unwrap();
+    let ids: Vec<Uuid> = sqlx::query_scalar("select id from webhook.post order by id")
+        .fetch_all(suite.db.admin())
+        .await
+        .unwrap();
     let mut operator = instance.admin(suite.key(None, &[])).await;
     let mut bodies = Vec::new();
     for id in ids {
         let id = outeract_domain::WebhookId::from_uuid(id).to_string();
-        let webhook = operator.get_webhook(GetWebhookRequest { id }).await.unwrap().into_inner();
+        let webhook = operator
+            .get_webhook(GetWebhookRequest { id })
+            .await
+            .unwrap()
+            .into_inner();
         bodies.push(String::from_utf8(webhook.body).unwrap());
     }
     bodies
@@ -69,11 +81,28 @@ async fn nothing_of_the_user_is_left_and_everything_of_others_is() {
     for wamid in ["wamid.ANN.q", "wamid.BOB.q", "wamid.OTHER.q"] {
         suite.siblings.world().refused.insert(wamid.to_owned());
     }
-    let quarantined = vec![text("wamid.ANN.q", "secret"), bob("wamid.BOB.q"), text("wamid.ANN", "secret")];
+    let quarantined = vec![
+        text("wamid.ANN.q", "secret"),
+        bob("wamid.BOB.q"),
+        text("wamid.ANN", "secret"),
+    ];
     instance
         .stored(&post(&[
-            entry("7", &[change("1", quarantined, vec![]), change("3", vec![text("wamid.ANN.p", "secret"), bob("wamid.BOB.p")], vec![])]),
-            entry("8", &[change("2", vec![text("wamid.OTHER.q", "of another application")], vec![])]),
+            entry(
+                "7",
+                &[
+                    change("1", quarantined, vec![]),
+                    change("3", vec![text("wamid.ANN.p", "secret"), bob("wamid.BOB.p")], vec![]),
+                ],
+            ),
+            entry(
+                "8",
+                &[change(
+                    "2",
+                    vec![text("wamid.OTHER.q", "of another application")],
+                    vec![],
+                )],
+            ),
         ]))
         .await;
     let news = json!({"field": "something_new", "value": {"people": [{"user_id": "US.1", "note": "secret"}, {"user_id": "US.2"}]}});
@@ -96,10 +125,19 @@ async fn nothing_of_the_user_is_left_and_everything_of_others_is() {
 
     let bodies = bodies(&suite, &instance).await;
     assert_eq!(bodies[2], untouched, "byte for byte");
-    assert!(!bodies[0].contains("secret") && !bodies[1].contains("secret") && !bodies[1].contains("US.1"), "{bodies:?}");
+    assert!(
+        !bodies[0].contains("secret") && !bodies[1].contains("secret") && !bodies[1].contains("US.1"),
+        "{bodies:?}"
+    );
     let left: Value = serde_json::from_str(&bodies[0]).unwrap();
-    assert_eq!(left["entry"][1]["changes"][0]["value"]["messages"][0]["text"]["body"], "of another application");
-    assert_eq!(left["entry"][0]["changes"][0]["value"]["messages"][1]["text"]["body"], "bob");
+    assert_eq!(
+        left["entry"][1]["changes"][0]["value"]["messages"][0]["text"]["body"],
+        "of another application"
+    );
+    assert_eq!(
+        left["entry"][0]["changes"][0]["value"]["messages"][1]["text"]["body"],
+        "bob"
+    );
     assert!(left["entry"][0]["changes"][0]["value"]["messages"][0].is_null());
 
     // What was applied stays accounted; what was not is discarded.
@@ -108,16 +146,37 @@ async fn nothing_of_the_user_is_left_and_everything_of_others_is() {
     let discarded = suite.listed(6).await;
     let at = |pointer: &str| (format!("/entry/0/changes/{pointer}"), "ERASED".to_owned());
     assert_eq!(discarded, [at("0/value/messages/0"), at("1/value/messages/0")]);
-    assert_eq!(suite.count("select count(*) from webhook.erasure where identities is not null").await, 0);
+    assert_eq!(
+        suite
+            .count("select count(*) from webhook.erasure where identities is not null")
+            .await,
+        0
+    );
 
     // Nobody is brought back: not by a connection that comes, and not by a replay.
     suite.siblings.world().refused.clear();
     let told = suite.siblings.world().applied.len();
-    instance.push(vec![ended.snapshot(2, outeract_proto::connection::v1::ConnectionState::Active)]).await;
+    instance
+        .push(vec![
+            ended.snapshot(2, outeract_proto::connection::v1::ConnectionState::Active),
+        ])
+        .await;
     let mut operator = instance.admin(suite.key(None, &[])).await;
-    let selection = ReplaySelection { outcomes: vec![1, 4, 5, 6], ..ReplaySelection::default() };
-    operator.start_replay(StartReplayRequest { selection: Some(selection), why: "a test".to_owned() }).await.unwrap();
-    eventually(LONG, async || suite.count("select count(*) from webhook.replay where state = 1").await == 0 && suite.accounts().await[3] == 0).await;
+    let selection = ReplaySelection {
+        outcomes: vec![1, 4, 5, 6],
+        ..ReplaySelection::default()
+    };
+    operator
+        .start_replay(StartReplayRequest {
+            selection: Some(selection),
+            why: "a test".to_owned(),
+        })
+        .await
+        .unwrap();
+    eventually(LONG, async || {
+        suite.count("select count(*) from webhook.replay where state = 1").await == 0 && suite.accounts().await[3] == 0
+    })
+    .await;
     suite.check().await;
     assert_eq!(suite.accounts().await[5], 0, "the other two were taken");
     let ann = suite.siblings.world().applied[told..]
@@ -134,7 +193,10 @@ async fn what_is_not_decoded_yet_is_waited_for_and_what_comes_later_stays() {
     let mine = Number::new("7", "1");
     instance.push(vec![mine.active()]).await;
     let mut operator = instance.admin(suite.key(None, &[])).await;
-    let pause = |paused| SetDecodingRequest { paused, why: "a test".to_owned() };
+    let pause = |paused| SetDecodingRequest {
+        paused,
+        why: "a test".to_owned(),
+    };
     operator.set_decoding(pause(true)).await.unwrap();
     instance.stored(&one_text("7", "1", "wamid.BEFORE")).await;
     let request = request(mine.application, &["1"], 2);
@@ -162,20 +224,45 @@ async fn only_messaging_erases_and_bad_requests_name_their_field() {
     let mine = Number::new("7", "1");
     let good = request(mine.application, &["1"], 3);
     let status = instance.internal().erase_user(good.clone()).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::PermissionDenied, Some(ErrorReason::ScopeMissing)));
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::PermissionDenied, Some(ErrorReason::ScopeMissing))
+    );
     let bad = [
-        EraseUserRequest { application_id: vec![1], ..good.clone() },
-        EraseUserRequest { erasure_id: Vec::new(), ..good.clone() },
-        EraseUserRequest { wa_ids: vec!["1".to_owned()], ..good.clone() },
-        EraseUserRequest { phone_number_ids: Vec::new(), ..good.clone() },
+        EraseUserRequest {
+            application_id: vec![1],
+            ..good.clone()
+        },
+        EraseUserRequest {
+            erasure_id: Vec::new(),
+            ..good.clone()
+        },
+        EraseUserRequest {
+            wa_ids: vec!["1".to_owned()],
+            ..good.clone()
+        },
+        EraseUserRequest {
+            phone_number_ids: Vec::new(),
+            ..good.clone()
+        },
     ];
     for request in bad {
         let status = instance.for_messaging().erase_user(request).await.unwrap_err();
-        assert_eq!((status.code(), reason(&status)), (Code::InvalidArgument, Some(ErrorReason::InvalidField)));
+        assert_eq!(
+            (status.code(), reason(&status)),
+            (Code::InvalidArgument, Some(ErrorReason::InvalidField))
+        );
     }
     assert_eq!(suite.count("select count(*) from webhook.erasure").await, 0);
     // Nothing is stored: it is done with nothing.
-    assert_eq!(erased(&instance, &good).await, EraseUserResponse { done: true, erased: 0, scanned: 0 });
+    assert_eq!(
+        erased(&instance, &good).await,
+        EraseUserResponse {
+            done: true,
+            erased: 0,
+            scanned: 0
+        }
+    );
     let readable = "select count(*) from webhook.erasure where position(convert_to('16505551234', 'UTF8') in coalesce(identities, ''::bytea)) > 0";
     let second = request(mine.application, &["1"], 4);
     erase(&instance, &second).await;

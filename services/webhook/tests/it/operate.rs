@@ -54,29 +54,56 @@ async fn an_application_inspects_retries_and_discards_what_is_its_own() {
     let list = ListItemsRequest::default();
     let items = client.list_items(list).await.unwrap().into_inner().items;
     let (b, a) = (name(&items[0]), name(&items[1]));
-    assert_eq!((a.pointer.as_str(), items.len()), ("/entry/0/changes/0/value/messages/0", 2));
+    assert_eq!(
+        (a.pointer.as_str(), items.len()),
+        ("/entry/0/changes/0/value/messages/0", 2)
+    );
 
-    let get = |name: &ItemName| GetItemRequest { name: Some(name.clone()) };
+    let get = |name: &ItemName| GetItemRequest {
+        name: Some(name.clone()),
+    };
     let found = client.get_item(get(&a)).await.unwrap().into_inner();
     let content: serde_json::Value = serde_json::from_str(&found.content).unwrap();
-    assert_eq!((&content["text"]["body"], found.content_missing()), (&json!("first"), ContentMissing::Unspecified));
+    assert_eq!(
+        (&content["text"]["body"], found.content_missing()),
+        (&json!("first"), ContentMissing::Unspecified)
+    );
     assert_eq!(found.item.unwrap(), items[1]);
 
     // Another's is not there, whatever one does with it.
-    let theirs = ItemName { pointer: "/entry/1/changes/0/value/messages/0".to_owned(), ..a.clone() };
+    let theirs = ItemName {
+        pointer: "/entry/1/changes/0/value/messages/0".to_owned(),
+        ..a.clone()
+    };
     let status = client.get_item(get(&theirs)).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::NotFound, Some(ErrorReason::NotFound)));
-    let absent = ItemName { webhook_id: WebhookId::new(&SystemClock, &SystemRandom).to_string(), pointer: String::new() };
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::NotFound, Some(ErrorReason::NotFound))
+    );
+    let absent = ItemName {
+        webhook_id: WebhookId::new(&SystemClock, &SystemRandom).to_string(),
+        pointer: String::new(),
+    };
     let names = vec![theirs.clone(), absent];
-    let retried = client.retry_items(RetryItemsRequest { names: names.clone() }).await.unwrap().into_inner();
+    let retried = client
+        .retry_items(RetryItemsRequest { names: names.clone() })
+        .await
+        .unwrap()
+        .into_inner();
     let nothing = (ItemOutcome::Unspecified, "", false);
     assert_eq!(brief(&retried.results), [nothing, nothing]);
-    let discarded = client.discard_items(DiscardItemsRequest { names }).await.unwrap().into_inner();
+    let discarded = client
+        .discard_items(DiscardItemsRequest { names })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(brief(&discarded.results), [nothing, nothing]);
     assert_eq!(suite.accounts().await, [3, 0, 0, 0, 0, 3]);
 
     // Still refused; then taken; then there no longer.
-    let retry = |names: &[&ItemName]| RetryItemsRequest { names: names.iter().map(|name| (*name).clone()).collect() };
+    let retry = |names: &[&ItemName]| RetryItemsRequest {
+        names: names.iter().map(|name| (*name).clone()).collect(),
+    };
     let retried = client.retry_items(retry(&[&b, &a])).await.unwrap().into_inner();
     let refused = (ItemOutcome::Quarantined, "CONNECTION_UNKNOWN", true);
     assert_eq!(brief(&retried.results), [refused, refused]);
@@ -91,11 +118,21 @@ async fn an_application_inspects_retries_and_discards_what_is_its_own() {
     let discard = || DiscardItemsRequest { names: vec![b.clone()] };
     for done in [true, false] {
         let discarded = client.discard_items(discard()).await.unwrap().into_inner();
-        assert_eq!(brief(&discarded.results), [(ItemOutcome::Discarded, "CONNECTION_UNKNOWN", done)]);
+        assert_eq!(
+            brief(&discarded.results),
+            [(ItemOutcome::Discarded, "CONNECTION_UNKNOWN", done)]
+        );
     }
     suite.check().await;
-    assert_eq!(suite.accounts().await, [3, 1, 0, 0, 0, 1], "one is discarded, one is another's");
-    let listed = ListItemsRequest { outcome: ItemOutcome::Discarded.into(), ..ListItemsRequest::default() };
+    assert_eq!(
+        suite.accounts().await,
+        [3, 1, 0, 0, 0, 1],
+        "one is discarded, one is another's"
+    );
+    let listed = ListItemsRequest {
+        outcome: ItemOutcome::Discarded.into(),
+        ..ListItemsRequest::default()
+    };
     assert_eq!(client.list_items(listed).await.unwrap().into_inner().items.len(), 1);
     // It is taken back.
     let retried = client.retry_items(retry(&[&b])).await.unwrap().into_inner();
@@ -103,15 +140,26 @@ async fn an_application_inspects_retries_and_discards_what_is_its_own() {
     assert_eq!(suite.siblings.recorded(), ["wamid.A", "wamid.B"]);
     suite.check().await;
 
-    let mut reader = instance.webhooks(suite.key(Some(mine.application), &["webhooks:read"])).await;
+    let mut reader = instance
+        .webhooks(suite.key(Some(mine.application), &["webhooks:read"]))
+        .await;
     let status = reader.retry_items(retry(&[&a])).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::PermissionDenied, Some(ErrorReason::ScopeMissing)));
-    assert_eq!(reader.discard_items(discard()).await.unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::PermissionDenied, Some(ErrorReason::ScopeMissing))
+    );
+    assert_eq!(
+        reader.discard_items(discard()).await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
     for names in [vec![], vec![a.clone(), a.clone()], vec![a; 101]] {
         let status = client.retry_items(RetryItemsRequest { names }).await.unwrap_err();
         assert_eq!(reason(&status), Some(ErrorReason::InvalidField));
     }
-    assert_eq!(reason(&client.get_item(GetItemRequest::default()).await.unwrap_err()), Some(ErrorReason::InvalidField));
+    assert_eq!(
+        reason(&client.get_item(GetItemRequest::default()).await.unwrap_err()),
+        Some(ErrorReason::InvalidField)
+    );
 }
 
 #[tokio::test]
@@ -119,22 +167,38 @@ async fn an_operator_decides_about_what_is_nobodys_and_leaves_a_trace() {
     let (suite, instance) = Suite::with_instance().await;
     instance.push(vec![Number::new("8", "2").active()]).await;
     instance.stored(b"{\"no json").await;
-    let unrouted = post(&[entry("7", &[change("1", vec![text("wamid.P", "x")], vec![])]), entry("9", &[change("2", vec![text("wamid.M", "x")], vec![])])]);
+    let unrouted = post(&[
+        entry("7", &[change("1", vec![text("wamid.P", "x")], vec![])]),
+        entry("9", &[change("2", vec![text("wamid.M", "x")], vec![])]),
+    ]);
     instance.stored(&unrouted).await;
     suite.settled().await;
     assert_eq!(suite.accounts().await, [3, 0, 0, 1, 0, 2]);
     let mut operator = instance.admin(suite.key(None, &[])).await;
-    let listed = operator.list_items(admin::ListItemsRequest::default()).await.unwrap().into_inner().items;
+    let listed = operator
+        .list_items(admin::ListItemsRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .items;
     let with = |reason: &str| name(listed.iter().find(|item| item.reason == reason).unwrap());
     let (broken, parked, mismatch) = (with("MALFORMED_JSON"), with("NO_CONNECTION"), with("ROUTE_MISMATCH"));
 
-    let get = |name: &ItemName| admin::GetItemRequest { name: Some(name.clone()) };
+    let get = |name: &ItemName| admin::GetItemRequest {
+        name: Some(name.clone()),
+    };
     let found = operator.get_item(get(&broken)).await.unwrap().into_inner();
-    assert_eq!((found.content_missing(), found.application_id.as_str()), (ContentMissing::Unreadable, ""));
+    assert_eq!(
+        (found.content_missing(), found.application_id.as_str()),
+        (ContentMissing::Unreadable, "")
+    );
     let found = operator.get_item(get(&parked)).await.unwrap().into_inner();
     assert!(found.content.contains("wamid.P"));
 
-    let retry = admin::RetryItemsRequest { names: vec![broken.clone(), parked.clone(), mismatch.clone()], why: "a test".to_owned() };
+    let retry = admin::RetryItemsRequest {
+        names: vec![broken.clone(), parked.clone(), mismatch.clone()],
+        why: "a test".to_owned(),
+    };
     let retried = operator.retry_items(retry).await.unwrap().into_inner();
     assert_eq!(
         brief(&retried.results),
@@ -144,10 +208,21 @@ async fn an_operator_decides_about_what_is_nobodys_and_leaves_a_trace() {
             (ItemOutcome::Quarantined, "ROUTE_MISMATCH", true),
         ]
     );
-    let discard = |why: &str| admin::DiscardItemsRequest { names: vec![broken.clone(), parked.clone()], why: why.to_owned() };
-    assert_eq!(reason(&operator.discard_items(discard("")).await.unwrap_err()), Some(ErrorReason::InvalidField));
+    let discard = |why: &str| admin::DiscardItemsRequest {
+        names: vec![broken.clone(), parked.clone()],
+        why: why.to_owned(),
+    };
+    assert_eq!(
+        reason(&operator.discard_items(discard("")).await.unwrap_err()),
+        Some(ErrorReason::InvalidField)
+    );
     let discarded = operator.discard_items(discard("rubbish")).await.unwrap().into_inner();
-    assert!(discarded.results.iter().all(|one| one.done && one.outcome() == ItemOutcome::Discarded));
+    assert!(
+        discarded
+            .results
+            .iter()
+            .all(|one| one.done && one.outcome() == ItemOutcome::Discarded)
+    );
     suite.check().await;
     assert_eq!(suite.accounts().await, [3, 0, 0, 0, 0, 1]);
     // What is discarded is not applied when its connection comes.
@@ -156,14 +231,26 @@ async fn an_operator_decides_about_what_is_nobodys_and_leaves_a_trace() {
     eventually(LONG, async || suite.siblings.recorded() == ["wamid.NEW"]).await;
     suite.settled().await;
 
-    let webhook = operator.get_webhook(admin::GetWebhookRequest { id: broken.webhook_id.clone() }).await.unwrap().into_inner();
-    assert_eq!(webhook.accounting.map(|counts| (counts.items, counts.quarantined, counts.discarded)), Some((1, 0, 1)));
+    let webhook = operator
+        .get_webhook(admin::GetWebhookRequest {
+            id: broken.webhook_id.clone(),
+        })
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(
+        webhook
+            .accounting
+            .map(|counts| (counts.items, counts.quarantined, counts.discarded)),
+        Some((1, 0, 1))
+    );
     for (action, lines) in [("GetItem", 2), ("RetryItems", 1), ("DiscardItems", 1)] {
-        let count: i64 = sqlx::query_scalar("select count(*) from webhook.audit where action = $1 and subject like '%wh_%'")
-            .bind(action)
-            .fetch_one(suite.db.admin())
-            .await
-            .unwrap();
+        let count: i64 =
+            sqlx::query_scalar("select count(*) from webhook.audit where action = $1 and subject like '%wh_%'")
+                .bind(action)
+                .fetch_one(suite.db.admin())
+                .await
+                .unwrap();
         assert_eq!(count, lines, "{action}");
     }
 }
@@ -177,12 +264,22 @@ async fn a_sibling_that_is_away_leaves_items_as_they_are() {
     instance.stored(&one_text("7", "1", "wamid.A")).await;
     suite.settled().await;
     let mut client = instance.webhooks(suite.key(Some(number.application), &["*"])).await;
-    let items = client.list_items(ListItemsRequest::default()).await.unwrap().into_inner().items;
-    let retry = || RetryItemsRequest { names: vec![name(&items[0])] };
+    let items = client
+        .list_items(ListItemsRequest::default())
+        .await
+        .unwrap()
+        .into_inner()
+        .items;
+    let retry = || RetryItemsRequest {
+        names: vec![name(&items[0])],
+    };
     suite.siblings.world().refused.clear();
     suite.siblings.world().tracking_fails = Some(Code::Unavailable);
     let status = client.retry_items(retry()).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::Unavailable, Some(ErrorReason::DependencyUnavailable)));
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::Unavailable, Some(ErrorReason::DependencyUnavailable))
+    );
     assert_eq!(suite.accounts().await, [1, 0, 0, 0, 0, 1]);
     {
         let mut world = suite.siblings.world();
@@ -207,27 +304,50 @@ async fn whatever_is_done_at_once_accounts_add_up() {
         for kind in ["r", "q"] {
             suite.siblings.world().refused.insert(format!("wamid.{n}.{kind}"));
         }
-        let messages = ["r", "q", "ok"].map(|kind| text(&format!("wamid.{n}.{kind}"), "x")).to_vec();
+        let messages = ["r", "q", "ok"]
+            .map(|kind| text(&format!("wamid.{n}.{kind}"), "x"))
+            .to_vec();
         let parked = change("2", vec![text(&format!("wamid.{n}.late"), "x")], vec![]);
-        instance.stored(&post(&[entry("7", &[change("1", messages, vec![]), parked])])).await;
+        instance
+            .stored(&post(&[entry("7", &[change("1", messages, vec![]), parked])]))
+            .await;
     }
     suite.settled().await;
     let all = 4 * POSTS as i64;
     assert_eq!(suite.accounts().await, [all, all / 4, 0, all / 4, 0, all / 2]);
     suite.siblings.world().refused.retain(|wamid| wamid.ends_with(".q"));
     let mut client = instance.webhooks(suite.key(Some(mine.application), &["*"])).await;
-    let list = ListItemsRequest { page_size: 250, ..ListItemsRequest::default() };
-    let names: Vec<ItemName> = client.list_items(list).await.unwrap().into_inner().items.iter().map(name).collect();
+    let list = ListItemsRequest {
+        page_size: 250,
+        ..ListItemsRequest::default()
+    };
+    let names: Vec<ItemName> = client
+        .list_items(list)
+        .await
+        .unwrap()
+        .into_inner()
+        .items
+        .iter()
+        .map(name)
+        .collect();
     assert_eq!(names.len(), all as usize / 2);
 
     let mut operator = instance.admin(suite.key(None, &[])).await;
-    let everything = || admin::StartReplayRequest { selection: Some(admin::ReplaySelection::default()), why: "a test".to_owned() };
+    let everything = || admin::StartReplayRequest {
+        selection: Some(admin::ReplaySelection::default()),
+        why: "a test".to_owned(),
+    };
     let mut busy = JoinSet::new();
     for (index, some) in names.chunks(8).enumerate() {
         let (mut client, names) = (client.clone(), some.to_vec());
         busy.spawn(async move {
             if index % 3 == 0 {
-                client.discard_items(DiscardItemsRequest { names: names[..4].to_vec() }).await.unwrap();
+                client
+                    .discard_items(DiscardItemsRequest {
+                        names: names[..4].to_vec(),
+                    })
+                    .await
+                    .unwrap();
             }
             client.retry_items(RetryItemsRequest { names }).await.unwrap();
         });
@@ -241,7 +361,10 @@ async fn whatever_is_done_at_once_accounts_add_up() {
     }
     busy.join_all().await;
     let running = "select count(*) from webhook.replay where state = 1";
-    eventually(LONG, async || suite.count(running).await == 0 && suite.accounts().await[3] == 0).await;
+    eventually(LONG, async || {
+        suite.count(running).await == 0 && suite.accounts().await[3] == 0
+    })
+    .await;
     suite.settled().await;
     let [items, applied, duplicate, parked, unsupported, quarantined] = suite.accounts().await;
     let discarded = suite.count("select count(*) from webhook.item where outcome = 6").await;
@@ -260,7 +383,9 @@ async fn webhooks_beyond_the_budget_are_left_to_meta() {
     let instance = suite.start().await;
     instance.push(vec![Number::new("7", "1").active()]).await;
     // Random text: what can be compressed is not stored as it came.
-    let long: String = (0..2_400_000_u64).map(|n| char::from(b'a' + (n.wrapping_mul(n).wrapping_add(n / 7) % 26) as u8)).collect();
+    let long: String = (0..2_400_000_u64)
+        .map(|n| char::from(b'a' + (n.wrapping_mul(n).wrapping_add(n / 7) % 26) as u8))
+        .collect();
     instance.stored(long.as_bytes()).await;
     eventually(Duration::from_secs(30), async || {
         instance.http().await.post(&one_text("7", "1", "wamid.1")).await.status == 503
@@ -270,7 +395,10 @@ async fn webhooks_beyond_the_budget_are_left_to_meta() {
     assert!(answer.has("retry-after: 60"), "{answer:?}");
     // What is stored is decoded all the same, and once there is room again Meta's next try is taken.
     suite.settled().await;
-    sqlx::query("truncate webhook.post").execute(suite.db.admin()).await.unwrap();
+    sqlx::query("truncate webhook.post")
+        .execute(suite.db.admin())
+        .await
+        .unwrap();
     eventually(Duration::from_secs(30), async || {
         instance.http().await.post(&one_text("7", "1", "wamid.1")).await.status == 200
     })

@@ -34,7 +34,13 @@ async fn start(operator: &mut Operator, selection: ReplaySelection) -> Replay {
         selection: Some(selection),
         why: "a test".to_owned(),
     };
-    operator.start_replay(request).await.unwrap().into_inner().replay.unwrap()
+    operator
+        .start_replay(request)
+        .await
+        .unwrap()
+        .into_inner()
+        .replay
+        .unwrap()
 }
 
 async fn get(operator: &mut Operator, id: &str) -> Replay {
@@ -44,7 +50,10 @@ async fn get(operator: &mut Operator, id: &str) -> Replay {
 
 /// The replay, when it is over.
 async fn ended(suite: &Suite, operator: &mut Operator, id: &str) -> Replay {
-    eventually(TAKEOVER, async || suite.count("select count(*) from webhook.replay where state = 1").await == 0).await;
+    eventually(TAKEOVER, async || {
+        suite.count("select count(*) from webhook.replay where state = 1").await == 0
+    })
+    .await;
     let replay = get(operator, id).await;
     assert!(replay.end_time.is_some());
     replay
@@ -69,8 +78,13 @@ async fn what_is_understood_now_is_applied_and_the_rest_is_met_as_it_is() {
     {
         let mut world = suite.siblings.world();
         world.refused.insert("wamid.REFUSED".to_owned());
-        world.account_refusals.insert("template_category_update".to_owned(), (Vec::new(), "FIELD_UNSUPPORTED"));
-        world.account_refusals.insert("business_capability_update".to_owned(), (Vec::new(), "FIELD_UNSUPPORTED"));
+        world
+            .account_refusals
+            .insert("template_category_update".to_owned(), (Vec::new(), "FIELD_UNSUPPORTED"));
+        world.account_refusals.insert(
+            "business_capability_update".to_owned(),
+            (Vec::new(), "FIELD_UNSUPPORTED"),
+        );
     }
     let news = |field: &str| json!({"field": field, "value": {"a": 1}});
     let parent = callback(5);
@@ -100,7 +114,10 @@ async fn what_is_understood_now_is_applied_and_the_rest_is_met_as_it_is() {
     }
     let mut operator = instance.admin(suite.key(None, &[])).await;
     let replay = start(&mut operator, ReplaySelection::default()).await;
-    assert_eq!((replay.state(), replay.webhooks, replay.why.as_str()), (ReplayState::Running, 0, "a test"));
+    assert_eq!(
+        (replay.state(), replay.webhooks, replay.why.as_str()),
+        (ReplayState::Running, 0, "a test")
+    );
     let replay = ended(&suite, &mut operator, &replay.id).await;
     assert_eq!((replay.state(), replay.webhooks), (ReplayState::Done, 1));
     assert!(replay.reached_time.is_some() && replay.started_by.starts_with("key_"));
@@ -122,17 +139,26 @@ async fn what_is_understood_now_is_applied_and_the_rest_is_met_as_it_is() {
     let replay = ended(&suite, &mut operator, &replay.id).await;
     assert_eq!(counts(&replay), [8, 0, 6, 1, 1, 0]);
     assert_eq!(suite.accounts().await, [9, 6, 0, 1, 1, 1]);
-    assert_eq!(suite.count("select count(*) from webhook.audit where action = 'StartReplay'").await, 2);
+    assert_eq!(
+        suite
+            .count("select count(*) from webhook.audit where action = 'StartReplay'")
+            .await,
+        2
+    );
 }
 
 #[tokio::test]
 async fn a_selection_takes_what_it_names_and_nothing_else() {
     let (suite, instance) = Suite::with_instance().await;
-    instance.push(vec![Number::new("7", "1").active(), Number::new("7", "2").active()]).await;
+    instance
+        .push(vec![Number::new("7", "1").active(), Number::new("7", "2").active()])
+        .await;
     for n in 0..3 {
         for number in ["1", "2"] {
             suite.siblings.world().refused.insert(format!("wamid.{number}.{n}"));
-            instance.stored(&one_text("7", number, &format!("wamid.{number}.{n}"))).await;
+            instance
+                .stored(&one_text("7", number, &format!("wamid.{number}.{n}")))
+                .await;
         }
     }
     suite.settled().await;
@@ -146,13 +172,60 @@ async fn a_selection_takes_what_it_names_and_nothing_else() {
         .unwrap();
     let name = |id: &uuid::Uuid| outeract_domain::WebhookId::from_uuid(*id).to_string();
     let cases = [
-        (ReplaySelection { outcomes: vec![ItemOutcome::Unsupported.into()], ..ReplaySelection::default() }, 0),
-        (ReplaySelection { fields: vec!["account_update".to_owned()], ..ReplaySelection::default() }, 0),
-        (ReplaySelection { receive_time_to: Some(prost_types::Timestamp { seconds: 1_000_000_000, nanos: 0 }), ..ReplaySelection::default() }, 0),
-        (ReplaySelection { webhook_ids: vec![name(&webhooks[0])], ..ReplaySelection::default() }, 1),
-        (ReplaySelection { outcomes: quarantined.clone(), phone_number_ids: vec!["2".to_owned()], ..ReplaySelection::default() }, 3),
-        (ReplaySelection { outcomes: quarantined, fields: vec!["messages".to_owned()], ..ReplaySelection::default() }, 2),
-        (ReplaySelection { outcomes: vec![ItemOutcome::Applied.into()], ..ReplaySelection::default() }, 0),
+        (
+            ReplaySelection {
+                outcomes: vec![ItemOutcome::Unsupported.into()],
+                ..ReplaySelection::default()
+            },
+            0,
+        ),
+        (
+            ReplaySelection {
+                fields: vec!["account_update".to_owned()],
+                ..ReplaySelection::default()
+            },
+            0,
+        ),
+        (
+            ReplaySelection {
+                receive_time_to: Some(prost_types::Timestamp {
+                    seconds: 1_000_000_000,
+                    nanos: 0,
+                }),
+                ..ReplaySelection::default()
+            },
+            0,
+        ),
+        (
+            ReplaySelection {
+                webhook_ids: vec![name(&webhooks[0])],
+                ..ReplaySelection::default()
+            },
+            1,
+        ),
+        (
+            ReplaySelection {
+                outcomes: quarantined.clone(),
+                phone_number_ids: vec!["2".to_owned()],
+                ..ReplaySelection::default()
+            },
+            3,
+        ),
+        (
+            ReplaySelection {
+                outcomes: quarantined,
+                fields: vec!["messages".to_owned()],
+                ..ReplaySelection::default()
+            },
+            2,
+        ),
+        (
+            ReplaySelection {
+                outcomes: vec![ItemOutcome::Applied.into()],
+                ..ReplaySelection::default()
+            },
+            0,
+        ),
     ];
     let mut applied = 0;
     for (selection, more) in cases {
@@ -164,7 +237,14 @@ async fn a_selection_takes_what_it_names_and_nothing_else() {
         assert_eq!(suite.accounts().await[1], applied);
     }
     suite.check().await;
-    let last = start(&mut operator, ReplaySelection { outcomes: vec![1], ..ReplaySelection::default() }).await;
+    let last = start(
+        &mut operator,
+        ReplaySelection {
+            outcomes: vec![1],
+            ..ReplaySelection::default()
+        },
+    )
+    .await;
     let last = ended(&suite, &mut operator, &last.id).await;
     assert_eq!(counts(&last), [6, 0, 6, 0, 0, 0]);
 }
@@ -173,11 +253,18 @@ async fn a_selection_takes_what_it_names_and_nothing_else() {
 async fn a_replay_amid_live_traffic_whose_process_is_killed_goes_on_and_applies_nothing_twice() {
     const OLD: usize = 150;
     let (mut suite, instance) = Suite::with_instance().await;
-    instance.push(vec![Number::new("7", "1").active(), Number::new("8", "2").active()]).await;
+    instance
+        .push(vec![Number::new("7", "1").active(), Number::new("8", "2").active()])
+        .await;
     suite.siblings.world().refused = (0..OLD).map(|n| format!("wamid.old.{n}")).collect();
     for n in 0..OLD {
-        let both = vec![text(&format!("wamid.old.{n}"), "x"), text(&format!("wamid.was.{n}"), "x")];
-        instance.stored(&post(&[entry("7", &[change("1", both, vec![])])])).await;
+        let both = vec![
+            text(&format!("wamid.old.{n}"), "x"),
+            text(&format!("wamid.was.{n}"), "x"),
+        ];
+        instance
+            .stored(&post(&[entry("7", &[change("1", both, vec![])])]))
+            .await;
     }
     suite.settled().await;
     let old = OLD as i64;
@@ -262,7 +349,9 @@ async fn what_came_for_one_application_is_never_given_to_another() {
         instance.stored(&one_text("7", "1", wamid)).await;
     }
     suite.settled().await;
-    instance.push(vec![before.snapshot(2, ConnectionState::Disconnected), after.active()]).await;
+    instance
+        .push(vec![before.snapshot(2, ConnectionState::Disconnected), after.active()])
+        .await;
     suite.siblings.world().refused.clear();
     let told = suite.siblings.world().applied.len();
     let mut operator = instance.admin(suite.key(None, &[])).await;
@@ -274,7 +363,10 @@ async fn what_came_for_one_application_is_never_given_to_another() {
 
     // It comes back to the first: what was listed for it is applied. What was not is its own only if nobody else can have had it.
     instance
-        .push(vec![after.snapshot(2, ConnectionState::Disconnected), before.snapshot(3, ConnectionState::Active)])
+        .push(vec![
+            after.snapshot(2, ConnectionState::Disconnected),
+            before.snapshot(3, ConnectionState::Active),
+        ])
         .await;
     let replay = start(&mut operator, ReplaySelection::default()).await;
     let replay = ended(&suite, &mut operator, &replay.id).await;
@@ -286,24 +378,44 @@ async fn what_came_for_one_application_is_never_given_to_another() {
 async fn replays_wait_for_their_turn_and_can_be_ended_and_are_listed() {
     let (suite, instance) = Suite::with_instance().await;
     let mut operator = instance.admin(suite.key(None, &[])).await;
-    let pause = |paused| SetDecodingRequest { paused, why: "a test".to_owned() };
+    let pause = |paused| SetDecodingRequest {
+        paused,
+        why: "a test".to_owned(),
+    };
     operator.set_decoding(pause(true)).await.unwrap();
     let mut ids = Vec::new();
     for _ in 0..3 {
         ids.push(start(&mut operator, ReplaySelection::default()).await.id);
     }
-    let cancel = |id: &str| CancelReplayRequest { id: id.to_owned(), why: "a test".to_owned() };
+    let cancel = |id: &str| CancelReplayRequest {
+        id: id.to_owned(),
+        why: "a test".to_owned(),
+    };
     for _ in 0..2 {
-        let canceled = operator.cancel_replay(cancel(&ids[1])).await.unwrap().into_inner().replay.unwrap();
+        let canceled = operator
+            .cancel_replay(cancel(&ids[1]))
+            .await
+            .unwrap()
+            .into_inner()
+            .replay
+            .unwrap();
         assert_eq!(canceled.state(), ReplayState::Canceled);
     }
     let list = async |operator: &mut Operator, size, token: &str| {
-        let request = ListReplaysRequest { page_size: size, page_token: token.to_owned() };
+        let request = ListReplaysRequest {
+            page_size: size,
+            page_token: token.to_owned(),
+        };
         operator.list_replays(request).await.unwrap().into_inner()
     };
     let page = list(&mut operator, 2, "").await;
     let rest = list(&mut operator, 2, &page.next_page_token).await;
-    let listed: Vec<String> = page.replays.into_iter().chain(rest.replays).map(|replay| replay.id).collect();
+    let listed: Vec<String> = page
+        .replays
+        .into_iter()
+        .chain(rest.replays)
+        .map(|replay| replay.id)
+        .collect();
     assert_eq!(listed, ids.iter().rev().cloned().collect::<Vec<_>>());
     assert_eq!(rest.next_page_token, "");
     operator.set_decoding(pause(false)).await.unwrap();
@@ -311,16 +423,40 @@ async fn replays_wait_for_their_turn_and_can_be_ended_and_are_listed() {
     assert_eq!(get(&mut operator, &ids[1]).await.state(), ReplayState::Canceled);
 
     let absent = "whr_01h455vb4pex5vsknk084sn02q";
-    let status = operator.get_replay(GetReplayRequest { id: absent.to_owned() }).await.unwrap_err();
-    assert_eq!((status.code(), reason(&status)), (Code::NotFound, Some(ErrorReason::NotFound)));
-    assert_eq!(operator.cancel_replay(cancel(absent)).await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(operator.cancel_replay(cancel("wh_")).await.unwrap_err().code(), Code::InvalidArgument);
+    let status = operator
+        .get_replay(GetReplayRequest { id: absent.to_owned() })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (status.code(), reason(&status)),
+        (Code::NotFound, Some(ErrorReason::NotFound))
+    );
+    assert_eq!(
+        operator.cancel_replay(cancel(absent)).await.unwrap_err().code(),
+        Code::NotFound
+    );
+    assert_eq!(
+        operator.cancel_replay(cancel("wh_")).await.unwrap_err().code(),
+        Code::InvalidArgument
+    );
     let bad = StartReplayRequest {
-        selection: Some(ReplaySelection { outcomes: vec![ItemOutcome::Parked.into()], ..ReplaySelection::default() }),
+        selection: Some(ReplaySelection {
+            outcomes: vec![ItemOutcome::Parked.into()],
+            ..ReplaySelection::default()
+        }),
         why: "a test".to_owned(),
     };
-    assert_eq!(reason(&operator.start_replay(bad).await.unwrap_err()), Some(ErrorReason::InvalidField));
-    let silent = StartReplayRequest { selection: Some(ReplaySelection::default()), why: " ".to_owned() };
-    assert_eq!(reason(&operator.start_replay(silent).await.unwrap_err()), Some(ErrorReason::InvalidField));
+    assert_eq!(
+        reason(&operator.start_replay(bad).await.unwrap_err()),
+        Some(ErrorReason::InvalidField)
+    );
+    let silent = StartReplayRequest {
+        selection: Some(ReplaySelection::default()),
+        why: " ".to_owned(),
+    };
+    assert_eq!(
+        reason(&operator.start_replay(silent).await.unwrap_err()),
+        Some(ErrorReason::InvalidField)
+    );
     assert_eq!(suite.count("select count(*) from webhook.replay").await, 3);
 }

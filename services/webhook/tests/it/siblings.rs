@@ -167,7 +167,10 @@ impl MessagingInternalService for Siblings {
             world.failures += 1;
             return Err(Status::new(code, "told to fail"));
         }
-        if world.messaging_most.is_some_and(|most| world.applied.len() + items.len() > most) {
+        if world
+            .messaging_most
+            .is_some_and(|most| world.applied.len() + items.len() > most)
+        {
             world.failures += 1;
             return Err(Status::unavailable("told to fail"));
         }

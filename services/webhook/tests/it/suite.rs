@@ -121,7 +121,10 @@ impl Suite {
     pub(crate) async fn start_on(&mut self, url: &str) -> Instance {
         let siblings = format!("http://{}", self.siblings_at);
         let secret = hex::encode(secret_sha256(SECRET));
-        let peers = format!("connection={secret},messaging={}", hex::encode(secret_sha256(MESSAGING_SECRET)));
+        let peers = format!(
+            "connection={secret},messaging={}",
+            hex::encode(secret_sha256(MESSAGING_SECRET))
+        );
         let env = [
             ("WEBHOOK_DATABASE_URL", url),
             ("WEBHOOK_LISTEN", "127.0.0.1:0"),
@@ -140,7 +143,9 @@ impl Suite {
             ("OUTERACT_SHUTDOWN_DELAY", "0ms"),
             ("OUTERACT_SHUTDOWN_GRACE", "5s"),
         ];
-        let process = Process::start::<Webhook>(&env.into_iter().chain(self.settings.clone()).collect()).await.unwrap();
+        let process = Process::start::<Webhook>(&env.into_iter().chain(self.settings.clone()).collect())
+            .await
+            .unwrap();
         let addresses = process.addresses();
         let stop = Box::new(process.stopper());
         let (sender, ended) = tokio::sync::oneshot::channel();

@@ -75,7 +75,10 @@ fn what_is_understood_now_is_applied_and_what_was_applied_stays() {
     assert_eq!(planned.account, account([2, 2, 0, 1, 0, 0]));
     let left = planned.rows.unwrap();
     assert_eq!(left.len(), 1);
-    assert_eq!((left[0].ordinal, left[0].outcome, left[0].reason.as_str()), (4, 4, "NEW"));
+    assert_eq!(
+        (left[0].ordinal, left[0].outcome, left[0].reason.as_str()),
+        (4, 4, "NEW")
+    );
     // Whose it is was settled when it came.
     assert_eq!(left[0].application_id, Some(Uuid::from_u128(7)));
     let met = planned.met;
@@ -182,7 +185,10 @@ fn pointers() -> impl Strategy<Value = String> {
 
 fn distinct(pointers: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
-    pointers.into_iter().filter(|pointer| seen.insert(pointer.clone())).collect()
+    pointers
+        .into_iter()
+        .filter(|pointer| seen.insert(pointer.clone()))
+        .collect()
 }
 
 proptest! {
