@@ -209,10 +209,12 @@ impl Again {
             // Retention may have dropped it.
             let Some(before) = accounts.get(&head.id) else { continue };
             let rows = listed.remove(&head.id).unwrap_or_default();
-            let planned = plan(head, before.account, rows, now);
+            let planned = plan(head, before.account, &rows, now);
             settled.add(planned.met, planned.stand);
             if let Some(rows) = planned.rows {
-                rows.into_iter().for_each(|row| items.push(row));
+                for row in rows {
+                    items.push(row);
+                }
                 changed.push(PostAccount {
                     post_id: head.id,
                     account: planned.account,

@@ -105,14 +105,14 @@ fn above(pointer: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What is to be written of a post with this account and these rows. Items that are not listed were applied before, and stay so whatever is said of them now.
-pub(crate) fn plan(head: &Head, account: Account, rows: Vec<Row>, now: &[Now]) -> Planned {
-    if unreadable(&rows, now, account) {
+pub(crate) fn plan(head: &Head, account: Account, rows: &[Row], now: &[Now]) -> Planned {
+    if unreadable(rows, now, account) {
         return Planned::untouched(account, now);
     }
     let mut planned = Planned::default();
     let mut listed: Vec<Row> = Vec::with_capacity(rows.len());
     let today = now.iter().map(|item| &*item.place.pointer).collect();
-    let index = Index::of(&rows, &today);
+    let index = Index::of(rows, &today);
     let mut claimed = vec![false; rows.len()];
     let (mut settled, mut applied, mut duplicate) = (0, 0, 0);
     for item in now {

@@ -98,8 +98,8 @@ pub(crate) fn rows(posts: &[Head], places: &[Place], fates: &[Fate]) -> (Account
     (accounts, rows)
 }
 
-/// Counts what became of items, and says in the log when some were quarantined.
-pub(crate) fn count<'a>(fates: impl Iterator<Item = &'a Fate>) {
+/// Counts what became of items, and says in the log when some were quarantined. Of items that were accounted before, `again` says by what; they do not count as having come in.
+pub(crate) fn count<'a>(again: Option<&'static str>, fates: impl Iterator<Item = &'a Fate>) {
     let (mut applied, mut duplicate) = (0, 0);
     let mut listed: BTreeMap<(&'static str, &str), u64> = BTreeMap::new();
     for fate in fates {
@@ -109,7 +109,10 @@ pub(crate) fn count<'a>(fates: impl Iterator<Item = &'a Fate>) {
             Fate::Listed(outcome, reason, _) => *listed.entry((outcome.word(), reason)).or_default() += 1,
         }
     }
-    let counter = |outcome| metrics::counter!("webhook_items_total", "outcome" => outcome);
+    let counter = |outcome| match again {
+        None => metrics::counter!("webhook_items_total", "outcome" => outcome),
+        Some(by) => metrics::counter!("webhook_items_again_total", "by" => by, "outcome" => outcome),
+    };
     counter("applied").increment(applied);
     counter("duplicate").increment(duplicate);
     for ((outcome, reason), items) in listed {

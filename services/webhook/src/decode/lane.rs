@@ -129,7 +129,7 @@ impl Decoder {
         let committed = end.commit(&self.db, fates).await?;
         if let Some(fates) = &committed {
             metrics::counter!("webhook_items_in_total").increment(items);
-            account::count(fates.iter());
+            account::count(None, fates.iter());
             metrics::counter!("webhook_posts_decoded_total").increment(decoded as u64);
         }
         Ok(committed.is_some())

@@ -85,7 +85,7 @@ impl Decoder {
             park::finish(connection, &number[0]).await
         })
         .await?;
-        account::count(fates.iter().filter(|fate| !super::is_parked(fate)));
+        account::count(Some("unpark"), fates.iter().filter(|fate| !super::is_parked(fate)));
         Ok(Turn { progress, finished })
     }
 

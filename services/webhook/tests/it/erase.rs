@@ -65,9 +65,8 @@ fn bob(wamid: &str) -> Value {
     json!({"from": "4915112345678", "id": wamid, "timestamp": AT, "type": "text", "text": {"body": "bob"}})
 }
 
-#[tokio::test]
-async fn nothing_of_the_user_is_left_and_everything_of_others_is() {
-    let (suite, instance) = Suite::with_instance().await;
+/// Three webhooks of two users and two applications; of the first application one number is disconnected. Returns the first application's numbers, and the webhook that does not name Ann.
+async fn stored(suite: &Suite, instance: &Instance) -> (Number, Number, String) {
     let (mine, ended, other) = (Number::new("7", "1"), Number::new("7", "3"), Number::new("8", "2"));
     let mut ended = ended;
     ended.application = mine.application;
@@ -113,7 +112,13 @@ async fn nothing_of_the_user_is_left_and_everything_of_others_is() {
     suite.settled().await;
     let before = suite.accounts().await;
     assert_eq!(before, [8, 2, 0, 2, 1, 3]);
+    (mine, ended, untouched)
+}
 
+#[tokio::test]
+async fn nothing_of_the_user_is_left_and_everything_of_others_is() {
+    let (suite, instance) = Suite::with_instance().await;
+    let (mine, ended, untouched) = stored(&suite, &instance).await;
     // A number that is another application's is not looked at, whatever is asked.
     let request = request(mine.application, &["1", "3", "2"], 1);
     let first = erase(&instance, &request).await;
@@ -152,8 +157,11 @@ async fn nothing_of_the_user_is_left_and_everything_of_others_is() {
             .await,
         0
     );
+    nobody_is_brought_back(&suite, &instance, &mine, &ended).await;
+}
 
-    // Nobody is brought back: not by a connection that comes, and not by a replay.
+/// Not by a connection that comes, and not by a replay.
+async fn nobody_is_brought_back(suite: &Suite, instance: &Instance, mine: &Number, ended: &Number) {
     suite.siblings.world().refused.clear();
     let told = suite.siblings.world().applied.len();
     instance

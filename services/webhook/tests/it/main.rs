@@ -8,6 +8,7 @@
 
 mod account;
 mod bodies;
+mod budget;
 mod decode;
 mod edge;
 mod erase;
@@ -16,6 +17,7 @@ mod http;
 mod operate;
 mod park;
 mod replay;
+mod replay_live;
 mod rpc;
 mod siblings;
 mod suite;

@@ -1,11 +1,10 @@
-//! Items that were not applied: inspected, tried again, discarded; and what happens when there is no room.
-
-use std::time::Duration;
+//! Items that were not applied: inspected, tried again, discarded.
 
 use outeract_clock::{SystemClock, SystemRandom};
 use outeract_domain::WebhookId;
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_proto::webhook::admin::v1 as admin;
+use outeract_proto::webhook::v1::webhook_service_client::WebhookServiceClient;
 use outeract_proto::webhook::v1::{
     ContentMissing, DiscardItemsRequest, GetItemRequest, Item, ItemDecision, ItemName, ItemOutcome, ListItemsRequest,
     RetryItemsRequest,
@@ -15,9 +14,11 @@ use outeract_testkit::eventually;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tonic::Code;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
 
 use crate::bodies::{change, entry, one_text, post, text};
-use crate::suite::{LONG, Number, Suite};
+use crate::suite::{Bearer, Instance, LONG, Number, Suite};
 
 fn name(item: &Item) -> ItemName {
     ItemName {
@@ -33,9 +34,13 @@ fn brief(decisions: &[ItemDecision]) -> Vec<(ItemOutcome, &str, bool)> {
         .collect()
 }
 
-#[tokio::test]
-async fn an_application_inspects_retries_and_discards_what_is_its_own() {
-    let (suite, instance) = Suite::with_instance().await;
+/// Of an item that is not listed.
+const NOTHING: (ItemOutcome, &str, bool) = (ItemOutcome::Unspecified, "", false);
+
+type Client = WebhookServiceClient<InterceptedService<Channel, Bearer>>;
+
+/// Two quarantined items of an application, and one of another's in the same webhook. Returns the application, its client, and its items, the older one last.
+async fn quarantined(suite: &Suite, instance: &Instance) -> (Number, Client, Vec<Item>) {
     let (mine, other) = (Number::new("7", "1"), Number::new("8", "2"));
     instance.push(vec![mine.active(), other.active()]).await;
     for wamid in ["wamid.A", "wamid.B", "wamid.C"] {
@@ -53,12 +58,16 @@ async fn an_application_inspects_retries_and_discards_what_is_its_own() {
     let mut client = instance.webhooks(suite.key(Some(mine.application), &scopes)).await;
     let list = ListItemsRequest::default();
     let items = client.list_items(list).await.unwrap().into_inner().items;
-    let (b, a) = (name(&items[0]), name(&items[1]));
-    assert_eq!(
-        (a.pointer.as_str(), items.len()),
-        ("/entry/0/changes/0/value/messages/0", 2)
-    );
+    assert_eq!(items.len(), 2);
+    (mine, client, items)
+}
 
+#[tokio::test]
+async fn an_application_inspects_its_own_items_and_anothers_are_not_there() {
+    let (suite, instance) = Suite::with_instance().await;
+    let (_, mut client, items) = quarantined(&suite, &instance).await;
+    let a = name(&items[1]);
+    assert_eq!(a.pointer, "/entry/0/changes/0/value/messages/0");
     let get = |name: &ItemName| GetItemRequest {
         name: Some(name.clone()),
     };
@@ -90,16 +99,25 @@ async fn an_application_inspects_retries_and_discards_what_is_its_own() {
         .await
         .unwrap()
         .into_inner();
-    let nothing = (ItemOutcome::Unspecified, "", false);
-    assert_eq!(brief(&retried.results), [nothing, nothing]);
+    assert_eq!(brief(&retried.results), [NOTHING, NOTHING]);
     let discarded = client
         .discard_items(DiscardItemsRequest { names })
         .await
         .unwrap()
         .into_inner();
-    assert_eq!(brief(&discarded.results), [nothing, nothing]);
+    assert_eq!(brief(&discarded.results), [NOTHING, NOTHING]);
     assert_eq!(suite.accounts().await, [3, 0, 0, 0, 0, 3]);
+    assert_eq!(
+        reason(&client.get_item(GetItemRequest::default()).await.unwrap_err()),
+        Some(ErrorReason::InvalidField)
+    );
+}
 
+#[tokio::test]
+async fn an_application_retries_and_discards_its_own_items() {
+    let (suite, instance) = Suite::with_instance().await;
+    let (mine, mut client, items) = quarantined(&suite, &instance).await;
+    let (b, a) = (name(&items[0]), name(&items[1]));
     // Still refused; then taken; then there no longer.
     let retry = |names: &[&ItemName]| RetryItemsRequest {
         names: names.iter().map(|name| (*name).clone()).collect(),
@@ -112,7 +130,7 @@ async fn an_application_inspects_retries_and_discards_what_is_its_own() {
     assert_eq!(brief(&retried.results), [(ItemOutcome::Applied, "", true)]);
     assert_eq!(retried.results[0].name.as_ref(), Some(&a));
     let retried = client.retry_items(retry(&[&a])).await.unwrap().into_inner();
-    assert_eq!(brief(&retried.results), [nothing]);
+    assert_eq!(brief(&retried.results), [NOTHING]);
     assert_eq!(suite.accounts().await, [3, 1, 0, 0, 0, 2]);
 
     let discard = || DiscardItemsRequest { names: vec![b.clone()] };
@@ -156,10 +174,6 @@ async fn an_application_inspects_retries_and_discards_what_is_its_own() {
         let status = client.retry_items(RetryItemsRequest { names }).await.unwrap_err();
         assert_eq!(reason(&status), Some(ErrorReason::InvalidField));
     }
-    assert_eq!(
-        reason(&client.get_item(GetItemRequest::default()).await.unwrap_err()),
-        Some(ErrorReason::InvalidField)
-    );
 }
 
 #[tokio::test]
@@ -315,7 +329,7 @@ async fn whatever_is_done_at_once_accounts_add_up() {
     suite.settled().await;
     let all = 4 * POSTS as i64;
     assert_eq!(suite.accounts().await, [all, all / 4, 0, all / 4, 0, all / 2]);
-    suite.siblings.world().refused.retain(|wamid| wamid.ends_with(".q"));
+    suite.siblings.world().refused.retain(|wamid| wamid.ends_with('q'));
     let mut client = instance.webhooks(suite.key(Some(mine.application), &["*"])).await;
     let list = ListItemsRequest {
         page_size: 250,
@@ -374,33 +388,4 @@ async fn whatever_is_done_at_once_accounts_add_up() {
     assert_eq!(applied + duplicate, all * 3 / 4 + 10);
     let recorded = suite.siblings.recorded();
     assert_eq!(recorded.len() as i64, all * 3 / 4 + 10);
-}
-
-#[tokio::test]
-async fn webhooks_beyond_the_budget_are_left_to_meta() {
-    let mut suite = Suite::new().await;
-    suite.settings = vec![("WEBHOOK_STORAGE_BUDGET_MIB", "2")];
-    let instance = suite.start().await;
-    instance.push(vec![Number::new("7", "1").active()]).await;
-    // Random text: what can be compressed is not stored as it came.
-    let long: String = (0..2_400_000_u64)
-        .map(|n| char::from(b'a' + (n.wrapping_mul(n).wrapping_add(n / 7) % 26) as u8))
-        .collect();
-    instance.stored(long.as_bytes()).await;
-    eventually(Duration::from_secs(30), async || {
-        instance.http().await.post(&one_text("7", "1", "wamid.1")).await.status == 503
-    })
-    .await;
-    let answer = instance.http().await.post(&one_text("7", "1", "wamid.1")).await;
-    assert!(answer.has("retry-after: 60"), "{answer:?}");
-    // What is stored is decoded all the same, and once there is room again Meta's next try is taken.
-    suite.settled().await;
-    sqlx::query("truncate webhook.post")
-        .execute(suite.db.admin())
-        .await
-        .unwrap();
-    eventually(Duration::from_secs(30), async || {
-        instance.http().await.post(&one_text("7", "1", "wamid.1")).await.status == 200
-    })
-    .await;
 }

@@ -71,7 +71,7 @@ fn what_is_understood_now_is_applied_and_what_was_applied_stays() {
         now(3, "/a/3", Some(5), Verdict::Fate(Fate::Duplicate)),
         now(4, "/a/4", Some(5), listed(Outcome::Unsupported)),
     ];
-    let planned = plan(&HEAD, account([1, 1, 0, 1, 2, 0]), rows, &items);
+    let planned = plan(&HEAD, account([1, 1, 0, 1, 2, 0]), &rows, &items);
     assert_eq!(planned.account, account([2, 2, 0, 1, 0, 0]));
     let left = planned.rows.unwrap();
     assert_eq!(left.len(), 1);
@@ -95,7 +95,7 @@ fn nothing_is_written_when_nothing_changes() {
         now(0, "/a/0", Some(4), listed(Outcome::Parked)),
         now(1, "/a/1", None, Verdict::NotAsked),
     ];
-    let planned = plan(&HEAD, account([1, 0, 0, 1, 0, 0]), rows, &items);
+    let planned = plan(&HEAD, account([1, 0, 0, 1, 0, 0]), &rows, &items);
     assert_eq!(planned.rows, None);
     assert_eq!((planned.met.kept, planned.stand[0].kept), (1, true));
 }
@@ -110,7 +110,7 @@ fn what_was_decided_otherwise_meanwhile_stays() {
         now(2, "/a/2", Some(5), Verdict::Fate(Fate::Duplicate)),
     ];
     let before = account([1, 0, 1, 0, 0, 1]);
-    let planned = plan(&HEAD, before, rows, &items);
+    let planned = plan(&HEAD, before, &rows, &items);
     assert_eq!((planned.rows, planned.account), (None, before));
     assert_eq!((planned.met.kept, planned.met.duplicate), (2, 1));
 }
@@ -123,7 +123,7 @@ fn an_item_that_is_several_today_is_accounted_as_several_and_back() {
         now(1, "/a/0/x/1", Some(4), listed(Outcome::Quarantined)),
         now(2, "/a/1", Some(5), Verdict::NotAsked),
     ];
-    let planned = plan(&HEAD, account([0, 0, 0, 1, 1, 0]), rows, &items);
+    let planned = plan(&HEAD, account([0, 0, 0, 1, 1, 0]), &rows, &items);
     assert_eq!(planned.account, account([1, 0, 0, 0, 2, 0]));
     let left = planned.rows.unwrap();
     let places: Vec<_> = left.iter().map(|row| (row.ordinal, row.pointer.as_str())).collect();
@@ -133,7 +133,7 @@ fn an_item_that_is_several_today_is_accounted_as_several_and_back() {
         now(0, "/a/0", Some(5), Verdict::Fate(Fate::Applied)),
         now(1, "/a/1", Some(5), Verdict::NotAsked),
     ];
-    let planned = plan(&HEAD, account([0, 0, 0, 0, 2, 0]), left, &items);
+    let planned = plan(&HEAD, account([0, 0, 0, 0, 2, 0]), &left, &items);
     assert_eq!(planned.account, account([1, 0, 0, 0, 1, 0]));
 }
 
@@ -146,7 +146,7 @@ fn a_row_with_its_own_item_claims_no_others() {
         now(1, "/a/1", None, Verdict::Fate(Fate::Duplicate)),
         now(2, "", Some(5), listed(Outcome::Quarantined)),
     ];
-    let planned = plan(&HEAD, account([2, 0, 0, 0, 1, 0]), rows, &items);
+    let planned = plan(&HEAD, account([2, 0, 0, 0, 1, 0]), &rows, &items);
     assert_eq!(planned.account, account([2, 0, 0, 0, 1, 0]));
     assert_eq!(planned.rows.unwrap().len(), 1);
 }
@@ -155,10 +155,10 @@ fn a_row_with_its_own_item_claims_no_others() {
 fn a_body_that_cannot_be_read_any_more_changes_nothing() {
     let items = [now(0, "", Some(4), listed(Outcome::Quarantined))];
     let before = account([2, 0, 0, 1, 0, 0]);
-    let planned = plan(&HEAD, before, vec![row(2, "/a/2", 4)], &items);
+    let planned = plan(&HEAD, before, &[row(2, "/a/2", 4)], &items);
     assert_eq!((planned.rows, planned.account, planned.met.kept), (None, before, 1));
     // One that never could is read again.
-    let planned = plan(&HEAD, account([0, 0, 0, 0, 1, 0]), vec![row(0, "", 5)], &items);
+    let planned = plan(&HEAD, account([0, 0, 0, 0, 1, 0]), &[row(0, "", 5)], &items);
     assert_eq!(planned.account, account([0, 0, 0, 0, 1, 0]));
 }
 
@@ -210,7 +210,7 @@ proptest! {
             .collect();
         let mut before = totals(settled.0, settled.1, &rows);
         before.items = settled.0 + settled.1 + rows.len() as i32;
-        let planned = plan(&HEAD, before, rows.clone(), &items);
+        let planned = plan(&HEAD, before, &rows, &items);
         let after = planned.account;
         prop_assert_eq!(after.items, after.applied + after.duplicate + after.parked + after.unsupported + after.quarantined + after.discarded);
         prop_assert!([after.applied, after.duplicate, after.parked, after.unsupported, after.quarantined, after.discarded].iter().all(|count| *count >= 0));
