@@ -108,7 +108,10 @@ impl Decoder {
 
     /// The posts of the next step, in order.
     async fn replay_posts(&self, replay: &Replay, most: i64) -> sqlx::Result<Vec<Uuid>> {
-        if replay.takes_applied() || !replay.post_ids.is_empty() {
+        if !replay.post_ids.is_empty() {
+            store::posts_named(&self.db, replay, most, MAX_BYTES).await
+        } else if replay.takes_applied() {
+            // Those that are not decoded yet are passed by: whoever decodes them does it as it is done today.
             store::posts(&self.db, replay, most, MAX_BYTES).await
         } else {
             store::posts_listed(&self.db, replay, &replay.outcomes, most as i32, MAX_BYTES).await

@@ -36,7 +36,7 @@ pub(crate) async fn add(db: &PgPool, minutes: i32, limit: i64) -> sqlx::Result<i
         ), next as (
           select p.id, p.position > c.decoded as pending
           from webhook.post p join webhook.cursor c using (lane)
-          where p.id > (select reached from old) and p.id < webhook.first_id(webhook.now_() - make_interval(mins => $1))
+          where p.id > (select reached from old) and p.id < (select webhook.first_id(webhook.now_() - make_interval(mins => $1)))
           order by p.id limit $2
         ), seen as (
           select id from next where id < coalesce((select id from next where pending order by id limit 1), 'ffffffff-ffff-ffff-ffff-ffffffffffff')

@@ -217,17 +217,37 @@ pub(crate) async fn drop_older(db: &PgPool, days: i32) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The next decoded posts of a replay, in order, at most `count` of them and no further one once they hold `bytes`.
+/// The next posts of a replay, in order, at most `count` of them and no further one once they hold `bytes`. Some may not be decoded yet.
 pub(crate) async fn posts(db: &PgPool, replay: &Replay, count: i64, bytes: i64) -> sqlx::Result<Vec<Uuid>> {
     sqlx::query_scalar!(
         r#"
         select id as "id!"
         from (
           select p.id, sum(p.size) over (order by p.id) - p.size as before
+          from (select id, size from webhook.post where id > $1 and id < $2 order by id limit $3) p
+        ) p
+        where before < $4
+        order by id
+        "#,
+        replay.reached,
+        replay.before,
+        count,
+        bytes,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// As [`posts`], of those that the replay names.
+pub(crate) async fn posts_named(db: &PgPool, replay: &Replay, count: i64, bytes: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        r#"
+        select id as "id!"
+        from (
+          select p.id, sum(p.size) over (order by p.id) - p.size as before
           from (
-            select p.id, p.size from webhook.post p join webhook.post_account a on a.post_id = p.id
-            where p.id > $1 and p.id < $2 and (cardinality($3::uuid[]) = 0 or p.id = any($3))
-            order by p.id limit $4
+            select p.id, p.size from unnest($3::uuid[]) n(id) join webhook.post p on p.id = n.id
+            where n.id > $1 and n.id < $2 order by p.id limit $4
           ) p
         ) p
         where before < $5
