@@ -116,6 +116,11 @@ id!(
     WebhookId,
     "wh"
 );
+id!(
+    /// Stored webhooks that are decoded again.
+    ReplayId,
+    "whr"
+);
 
 impl EventId {
     /// The time in the id, as unix milliseconds.

@@ -51,13 +51,14 @@ create table webhook.post_account (
   unsupported integer not null,
   quarantined integer not null,
   decoded_at timestamptz not null,
+  discarded integer not null default 0,
   primary key (post_id),
-  constraint every_item_accounted check (items = applied + duplicate + parked + unsupported + quarantined),
-  constraint no_negative_count check (least(applied, duplicate, parked, unsupported, quarantined) >= 0)
+  constraint every_item_accounted check (items = applied + duplicate + parked + unsupported + quarantined + discarded),
+  constraint no_negative_count check (least(applied, duplicate, parked, unsupported, quarantined, discarded) >= 0)
 ) partition by range (post_id);
 
 -- Items that were not applied, by place in their post. Their content stays in the post. `position` is the post's: time and position are the order of arrival.
--- `outcome` has the numbers of `outeract.webhook.v1.ItemOutcome`: 3 parked, 4 unsupported, 5 quarantined.
+-- `outcome` has the numbers of `outeract.webhook.v1.ItemOutcome`: 3 parked, 4 unsupported, 5 quarantined, 6 discarded.
 create table webhook.item (
   post_id uuid not null,
   ordinal integer not null,
@@ -65,7 +66,7 @@ create table webhook.item (
   position bigint not null,
   pointer text not null,
   field text not null,
-  outcome smallint not null check (outcome in (3, 4, 5)),
+  outcome smallint not null check (outcome in (3, 4, 5, 6)),
   reason text not null,
   application_id uuid,
   connection_id uuid,
@@ -89,7 +90,9 @@ create table webhook.route (
   waba_id text not null,
   phone_number_id text not null,
   state smallint not null,
-  display_number bytea not null
+  display_number bytea not null,
+  -- Since when it receives what comes for its number, without a break: what came earlier may have been another's.
+  since timestamptz not null default webhook.now_()
 );
 create index route_phone_number on webhook.route (phone_number_id);
 create index route_waba on webhook.route (waba_id);
@@ -171,27 +174,30 @@ begin
 end
 $$;
 
--- Drops the days before `keep`. A day with a post that is not decoded stays, however old it is.
-create function webhook.drop_partitions(keep date) returns integer language plpgsql as $$
+-- Drops the days of one table (`post`, `item`, `post_account`) before `keep`. A day with a post that is not decoded stays, however old it is; items and accounts stay
+-- as long as the posts of their day.
+create function webhook.drop_partitions(parent text, keep date) returns integer language plpgsql as $$
 declare
   dropped integer := 0;
   suffix text;
   busy boolean;
-  parent text;
 begin
   perform pg_advisory_xact_lock(30568, -1);
   for suffix in
     select right(c.relname, 8)
     from pg_inherits i join pg_class c on c.oid = i.inhrelid
-    where i.inhparent = 'webhook.post'::regclass and c.relname ~ '^post_[0-9]{8}$' and to_date(right(c.relname, 8), 'YYYYMMDD') < keep
+    where i.inhparent = ('webhook.' || quote_ident(parent))::regclass and c.relname ~ ('^' || parent || '_[0-9]{8}$')
+      and to_date(right(c.relname, 8), 'YYYYMMDD') < keep
     order by 1
   loop
-    execute format(
-      'select exists (select from webhook.%I p join webhook.cursor c on c.lane = p.lane and p.position > c.decoded)', 'post_' || suffix) into busy;
+    if parent = 'post' then
+      execute format(
+        'select exists (select from webhook.%I p join webhook.cursor c on c.lane = p.lane and p.position > c.decoded)', 'post_' || suffix) into busy;
+    else
+      busy := to_regclass('webhook.post_' || suffix) is not null;
+    end if;
     continue when busy;
-    foreach parent in array array['item', 'post_account', 'post'] loop
-      execute format('drop table if exists webhook.%I', parent || '_' || suffix);
-    end loop;
+    execute format('drop table webhook.%I', parent || '_' || suffix);
     dropped := dropped + 1;
   end loop;
   return dropped;

@@ -12,6 +12,7 @@ pub(crate) const LANES: usize = 4;
 pub(crate) struct Board {
     lanes: [Lane; LANES],
     paused: AtomicBool,
+    over_budget: AtomicBool,
     unpark: Notify,
 }
 
@@ -59,6 +60,16 @@ impl Board {
     /// Whether decoding is stopped.
     pub(crate) fn paused(&self) -> bool {
         self.paused.load(Ordering::Acquire)
+    }
+
+    /// Stored webhooks take up all the room they may, or no longer. Returns what was known before.
+    pub(crate) fn set_over_budget(&self, over: bool) -> bool {
+        self.over_budget.swap(over, Ordering::AcqRel)
+    }
+
+    /// Whether stored webhooks take up all the room they may.
+    pub(crate) fn over_budget(&self) -> bool {
+        self.over_budget.load(Ordering::Acquire)
     }
 
     /// A number's parked items can be applied.

@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use outeract_runtime::config::{FromEnv, Reader, Reported, ServiceUrl};
 
 use crate::edge::Credentials;
@@ -9,11 +11,35 @@ pub struct Config {
     pub(crate) connection: ServiceUrl,
     pub(crate) messaging: ServiceUrl,
     pub(crate) tracking: ServiceUrl,
-    pub(crate) retention_days: u16,
+    pub(crate) keep: Keep,
+    /// Bytes that raw bodies may take up; 0: no limit.
+    pub(crate) storage_budget: u64,
 }
 
-/// Meta sends again for seven days, and parked items wait as long: less would drop what is still needed.
+/// For how many days what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Keep {
+    /// Raw bodies.
+    pub bodies: u16,
+    /// Items that were not applied.
+    pub items: u16,
+    /// Accounts.
+    pub accounts: u16,
+    /// Parked items, until they are quarantined.
+    pub parked: u16,
+}
+
+/// Meta sends again for seven days: less would drop what is still needed.
 const LEAST_DAYS: u16 = 8;
+/// Days that items, accounts and parked items are kept unless configured otherwise.
+const ITEM_DAYS: u16 = 30;
+const ACCOUNT_DAYS: u16 = 90;
+const PARKED_DAYS: u16 = 7;
+/// Years ahead, sums of days are no dates any more.
+const MOST_DAYS: u16 = 3_650;
+const MIB: u64 = 1 << 20;
+/// A pebibyte.
+const MOST_MIB: u64 = 1 << 30;
 
 impl FromEnv for Config {
     fn from_env(env: &mut Reader<'_>) -> Result<Self, Reported> {
@@ -23,13 +49,14 @@ impl FromEnv for Config {
         let connection = env.required("WEBHOOK_CONNECTION_URL");
         let messaging = env.required("WEBHOOK_MESSAGING_URL");
         let tracking = env.required("WEBHOOK_TRACKING_URL");
-        let retention_days = env.or("WEBHOOK_RETENTION_DAYS", LEAST_DAYS).and_then(|days| {
+        let keep = Keep::from_env(env);
+        let budget = env.or("WEBHOOK_STORAGE_BUDGET_MIB", 0_u64).and_then(|mib| {
             env.ensure(
-                days >= LEAST_DAYS,
-                "WEBHOOK_RETENTION_DAYS",
-                format!("must be at least {LEAST_DAYS}"),
+                mib <= MOST_MIB,
+                "WEBHOOK_STORAGE_BUDGET_MIB",
+                format!("must be at most {MOST_MIB}"),
             )?;
-            Ok(days)
+            Ok(mib * MIB)
         });
         Ok(Self {
             credentials: Credentials {
@@ -39,7 +66,38 @@ impl FromEnv for Config {
             connection: connection?,
             messaging: messaging?,
             tracking: tracking?,
-            retention_days: retention_days?,
+            keep: keep?,
+            storage_budget: budget?,
+        })
+    }
+}
+
+// === impl Keep ===
+
+impl Keep {
+    fn from_env(env: &mut Reader<'_>) -> Result<Self, Reported> {
+        let mut days = |key: &'static str, default: u16, range: RangeInclusive<u16>| {
+            env.or(key, default).and_then(|days| {
+                let (least, most) = (range.start(), range.end());
+                env.ensure(range.contains(&days), key, format!("must be {least} to {most}"))?;
+                Ok(days)
+            })
+        };
+        let bodies = days("WEBHOOK_RETENTION_DAYS", LEAST_DAYS, LEAST_DAYS..=MOST_DAYS);
+        let kept = *bodies.as_ref().unwrap_or(&LEAST_DAYS);
+        // Lists and accounts say what became of bodies, so they stay at least as long; what is parked must still have its body.
+        let items = days("WEBHOOK_ITEM_RETENTION_DAYS", ITEM_DAYS.max(kept), kept..=MOST_DAYS);
+        let accounts = days(
+            "WEBHOOK_ACCOUNT_RETENTION_DAYS",
+            ACCOUNT_DAYS.max(kept),
+            kept..=MOST_DAYS,
+        );
+        let parked = days("WEBHOOK_PARKED_DAYS", PARKED_DAYS, 1..=kept - 1);
+        Ok(Self {
+            bodies: bodies?,
+            items: items?,
+            accounts: accounts?,
+            parked: parked?,
         })
     }
 }
@@ -81,6 +139,30 @@ mod tests {
         assert_eq!(config.credentials.app_secrets.len(), 2);
         let shown = format!("{config:?}");
         assert!(!shown.contains("previous") && !shown.contains("\"token\""), "{shown}");
+    }
+
+    #[test]
+    fn what_says_what_became_of_bodies_stays_as_long_as_they_do() {
+        let mut env = env();
+        let keep = |env: &Env| read(env).map(|config| config.keep);
+        let of = |bodies, items, accounts, parked| Keep {
+            bodies,
+            items,
+            accounts,
+            parked,
+        };
+        assert_eq!(keep(&env), Ok(of(8, 30, 90, 7)));
+        env.set("WEBHOOK_RETENTION_DAYS", "40");
+        assert_eq!(keep(&env), Ok(of(40, 40, 90, 7)));
+        env.set("WEBHOOK_ITEM_RETENTION_DAYS", "39");
+        assert!(keep(&env).unwrap_err().contains("WEBHOOK_ITEM_RETENTION_DAYS"));
+        env.set("WEBHOOK_ITEM_RETENTION_DAYS", "41");
+        env.set("WEBHOOK_PARKED_DAYS", "40");
+        assert!(keep(&env).unwrap_err().contains("WEBHOOK_PARKED_DAYS"));
+        env.set("WEBHOOK_PARKED_DAYS", "39");
+        env.set("WEBHOOK_STORAGE_BUDGET_MIB", "20");
+        assert_eq!(read(&env).unwrap().storage_budget, 20 << 20);
+        assert_eq!(keep(&env), Ok(of(40, 41, 90, 39)));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use outeract_graph::signature::Verifier;
 use outeract_seal::{KeyRing, Secret};
 use sha2::{Digest, Sha256};
 
+use crate::board::Board;
 use crate::ingest::Ingest;
 use body::Intake;
 use meter::Meter;
@@ -42,6 +43,8 @@ pub(crate) enum Storage {
 pub(crate) struct Durable {
     /// The batcher.
     pub ingest: Ingest,
+    /// Says when there is no room for more.
+    pub board: Arc<Board>,
     /// Seals bodies.
     pub keyring: Arc<KeyRing>,
     /// Gives ids their time.

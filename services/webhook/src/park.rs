@@ -17,8 +17,6 @@ use crate::store::{Outcome, account as rows, park};
 
 /// Most items that wait for one number.
 const MAX_PARKED: i64 = 10_000;
-/// Days that an item waits.
-pub(crate) const MAX_DAYS: i32 = 7;
 
 /// The end of a batch: all of its items have their fate.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ impl End {
     }
 
     async fn advance(&self, connection: &mut PgConnection, fates: &[Fate]) -> sqlx::Result<bool> {
-        let (accounts, items) = account::rows(&self.posts, self.places.iter().zip(fates));
+        let (accounts, items) = account::rows(&self.posts, &self.places, fates);
         rows::advance(connection, self.lane, self.from, self.to, &accounts, &items).await
     }
 

@@ -26,6 +26,8 @@ pub(crate) const MESSAGE_TYPE_UNSUPPORTED: &str = "MESSAGE_TYPE_UNSUPPORTED";
 pub(crate) const APPLY_REFUSED: &str = "APPLY_REFUSED";
 /// The tracking service cannot take its event.
 pub(crate) const EVENT_REFUSED: &str = "EVENT_REFUSED";
+/// Its user was erased.
+pub(crate) const ERASED: &str = "ERASED";
 /// It was parked, and this version no longer finds it in its webhook.
 pub(crate) const ITEM_LOST: &str = "ITEM_LOST";
 /// A status of a kind that is not understood yet.

@@ -8,6 +8,11 @@ pub(crate) fn body(post_id: &[u8; 16]) -> Aad<'_> {
     Aad::new(None, "post", "body", post_id)
 }
 
+/// Whom an erasure is about.
+pub(crate) fn identities(application: Uuid, erasure_id: &[u8; 16]) -> Aad<'_> {
+    Aad::new(Some(application), "erasure", "identities", erasure_id)
+}
+
 /// The phone number of a connection.
 pub(crate) fn display_number(application: Uuid, connection_id: &[u8; 16]) -> Aad<'_> {
     Aad::new(Some(application), "route", "display_number", connection_id)

@@ -15,7 +15,7 @@ use crate::decode::{Decoder, Siblings};
 use crate::edge::{self, Durable, Storage};
 use crate::projection::Projection;
 use crate::rpc::Rpc;
-use crate::{ingest, report, upkeep};
+use crate::{budget, ingest, ledger, report, upkeep};
 
 /// The webhook service.
 #[derive(Debug)]
@@ -57,13 +57,14 @@ impl Service for Webhook {
             .clone()
             .run_until_cancelled_owned(report::report(context.db.clone(), messaging.clone()));
         tasks.spawn("ingest.report", OnExit::StopProcess, drop_output(report));
-        let upkeep = upkeep::upkeep(context.db.clone(), Arc::clone(&context.clock), config.retention_days);
+        let upkeep = upkeep::upkeep(context.db.clone(), Arc::clone(&context.clock), config.keep);
         tasks.spawn(
             "upkeep",
             OnExit::StopProcess,
             drop_output(soft.clone().run_until_cancelled_owned(upkeep)),
         );
-        decode(&context, &board, Siblings::new(messaging, tracking));
+        let decoder = decode(&context, &board, Siblings::new(messaging, tracking));
+        measure(&context, &board, &decoder, config.storage_budget);
 
         let rpc = Rpc {
             db: context.db.clone(),
@@ -73,6 +74,7 @@ impl Service for Webhook {
             random: Arc::clone(&context.random),
             board: Arc::clone(&board),
             projection,
+            decoder,
         };
         let application = Routes::new(WebhookServiceServer::new(rpc.clone()));
         let internal =
@@ -85,7 +87,7 @@ impl Service for Webhook {
     }
 }
 
-fn decode(context: &Context, board: &Arc<Board>, siblings: Siblings) {
+fn decode(context: &Context, board: &Arc<Board>, siblings: Siblings) -> Arc<Decoder> {
     let decoder = Arc::new(Decoder {
         db: context.db.clone(),
         keyring: Arc::clone(&context.key_ring),
@@ -101,21 +103,41 @@ fn decode(context: &Context, board: &Arc<Board>, siblings: Siblings) {
     }
     let unparking = Arc::clone(&decoder);
     context.tasks.restart("unpark", move || Arc::clone(&unparking).unpark());
+    let watching = Arc::clone(&decoder);
     context
         .tasks
-        .restart("decode.watch", move || Arc::clone(&decoder).watch());
+        .restart("decode.watch", move || Arc::clone(&watching).watch());
+    let replaying = Arc::clone(&decoder);
+    context.tasks.restart("replay", move || Arc::clone(&replaying).replay());
+    let (erasing, random) = (Arc::clone(&decoder), Arc::clone(&context.random));
+    context
+        .tasks
+        .restart("erase", move || Arc::clone(&erasing).erase(Arc::clone(&random)));
+    decoder
+}
+
+/// What is measured again and again.
+fn measure(context: &Context, board: &Arc<Board>, decoder: &Decoder, budget: u64) {
+    let soft = context.stop.soft();
+    let ledger = ledger::keep(context.db.clone(), decoder.holder);
+    let ledger = soft.clone().run_until_cancelled_owned(ledger);
+    context.tasks.spawn("ledger", OnExit::StopProcess, drop_output(ledger));
+    let room = budget::watch(context.db.clone(), Arc::clone(board), budget);
+    let room = soft.clone().run_until_cancelled_owned(room);
+    context.tasks.spawn("budget", OnExit::StopProcess, drop_output(room));
 }
 
 fn ingest_router(context: &Context, config: &Config, board: Arc<Board>) -> axum::Router {
     let mut first = [0];
     context.random.fill(&mut first);
-    let (ingest, flushers) = ingest::new(context.db.clone(), board, usize::from(first[0]) % LANES);
+    let (ingest, flushers) = ingest::new(context.db.clone(), Arc::clone(&board), usize::from(first[0]) % LANES);
     for flusher in flushers {
         // Not told to stop: it ends when the edge has answered its last request and goes.
         context.tasks.spawn("ingest.flush", OnExit::StopProcess, flusher.run());
     }
     let durable = Durable {
         ingest,
+        board,
         keyring: Arc::clone(&context.key_ring),
         clock: Arc::clone(&context.clock),
         random: Arc::clone(&context.random),

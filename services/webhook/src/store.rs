@@ -1,14 +1,19 @@
 //! What stands in Postgres: plain functions by table, every statement checked against the schema.
 
 pub(crate) mod account;
+pub(crate) mod again;
 pub(crate) mod audit;
 pub(crate) mod cursor;
+pub(crate) mod erasure;
 pub(crate) mod item;
+pub(crate) mod ledger;
 pub(crate) mod park;
 pub(crate) mod partition;
 pub(crate) mod post;
+pub(crate) mod replay;
 pub(crate) mod route;
 pub(crate) mod setting;
+pub(crate) mod task;
 #[cfg(test)]
 mod tests;
 
@@ -23,13 +28,15 @@ pub(crate) enum Outcome {
     Unsupported,
     /// It could not be read or applied.
     Quarantined,
+    /// It is not to be applied.
+    Discarded,
 }
 
 // === impl Outcome ===
 
 impl Outcome {
     /// Every outcome that items are listed under.
-    pub(crate) const LISTED: [Self; 3] = [Self::Parked, Self::Unsupported, Self::Quarantined];
+    pub(crate) const LISTED: [Self; 4] = [Self::Parked, Self::Unsupported, Self::Quarantined, Self::Discarded];
 
     /// The column's number.
     pub(crate) const fn code(self) -> i16 {
@@ -42,6 +49,7 @@ impl Outcome {
             Self::Parked => ItemOutcome::Parked,
             Self::Unsupported => ItemOutcome::Unsupported,
             Self::Quarantined => ItemOutcome::Quarantined,
+            Self::Discarded => ItemOutcome::Discarded,
         }
     }
 
@@ -51,6 +59,7 @@ impl Outcome {
             Self::Parked => "parked",
             Self::Unsupported => "unsupported",
             Self::Quarantined => "quarantined",
+            Self::Discarded => "discarded",
         }
     }
 }

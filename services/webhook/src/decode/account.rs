@@ -59,20 +59,26 @@ pub(crate) struct Owner {
 /// Longest pointer, field and reason that a row keeps, in bytes. Meta's are far shorter.
 const MAX_TEXT: usize = 256;
 
-/// The rows of a batch: one account per post, in the posts' order, and one item per item that was not applied.
-pub(crate) fn rows<'a>(posts: &[Head], items: impl Iterator<Item = (&'a Place, &'a Fate)>) -> (Accounts, NewItems) {
+/// The rows of a batch: one account per post, in the posts' order, and one item per item that was not applied. What came in is counted by places, what became of it by fates: where one
+/// is missing the account does not add up, and is refused.
+pub(crate) fn rows(posts: &[Head], places: &[Place], fates: &[Fate]) -> (Accounts, NewItems) {
     let mut accounts = Accounts::of(posts);
     let mut rows = NewItems::default();
-    for (place, fate) in items {
+    for place in places {
+        if let Some(items) = accounts.items.get_mut(place.post) {
+            *items += 1;
+        }
+    }
+    for (place, fate) in places.iter().zip(fates) {
         // Proof: places are made from the same posts.
         let Some(post) = posts.get(place.post) else { continue };
-        accounts.items[place.post] += 1;
         let counts = match fate {
             Fate::Applied => &mut accounts.applied,
             Fate::Duplicate => &mut accounts.duplicate,
             Fate::Listed(Outcome::Parked, ..) => &mut accounts.parked,
             Fate::Listed(Outcome::Unsupported, ..) => &mut accounts.unsupported,
-            Fate::Listed(Outcome::Quarantined, ..) => &mut accounts.quarantined,
+            // Nobody has decided anything yet: what comes new is not discarded.
+            Fate::Listed(Outcome::Quarantined | Outcome::Discarded, ..) => &mut accounts.quarantined,
         };
         counts[place.post] += 1;
         if let Fate::Listed(outcome, reason, owner) = fate {
@@ -92,8 +98,8 @@ pub(crate) fn rows<'a>(posts: &[Head], items: impl Iterator<Item = (&'a Place, &
     (accounts, rows)
 }
 
-/// Counts what became of items, and says in the log when some were quarantined.
-pub(crate) fn count<'a>(fates: impl Iterator<Item = &'a Fate>) {
+/// Counts what became of items, and says in the log when some were quarantined. Of items that were accounted before, `again` says by what; they do not count as having come in.
+pub(crate) fn count<'a>(again: Option<&'static str>, fates: impl Iterator<Item = &'a Fate>) {
     let (mut applied, mut duplicate) = (0, 0);
     let mut listed: BTreeMap<(&'static str, &str), u64> = BTreeMap::new();
     for fate in fates {
@@ -103,7 +109,10 @@ pub(crate) fn count<'a>(fates: impl Iterator<Item = &'a Fate>) {
             Fate::Listed(outcome, reason, _) => *listed.entry((outcome.word(), reason)).or_default() += 1,
         }
     }
-    let counter = |outcome| metrics::counter!("webhook_items_total", "outcome" => outcome);
+    let counter = |outcome| match again {
+        None => metrics::counter!("webhook_items_total", "outcome" => outcome),
+        Some(by) => metrics::counter!("webhook_items_again_total", "by" => by, "outcome" => outcome),
+    };
     counter("applied").increment(applied);
     counter("duplicate").increment(duplicate);
     for ((outcome, reason), items) in listed {
@@ -115,7 +124,7 @@ pub(crate) fn count<'a>(fates: impl Iterator<Item = &'a Fate>) {
 }
 
 /// Text as a row can keep it: bounded, and without the one character that Postgres refuses.
-fn text(text: &str) -> String {
+pub(crate) fn text(text: &str) -> String {
     text[..text.floor_char_boundary(MAX_TEXT)].replace('\0', "")
 }
 
@@ -164,7 +173,8 @@ mod tests {
                 .enumerate()
                 .map(|(n, (post, _))| Place { post: *post, ordinal: n as i32, pointer: "/\0é".repeat(200), field: String::new(), phone_number_id: String::new() })
                 .collect();
-            let (accounts, rows) = rows(&posts, places.iter().zip(items.iter().map(|(_, fate)| fate)));
+            let fates: Vec<Fate> = items.iter().map(|(_, fate)| fate.clone()).collect();
+            let (accounts, rows) = rows(&posts, &places, &fates);
             for post in 0..5 {
                 let sum = accounts.applied[post] + accounts.duplicate[post] + accounts.parked[post] + accounts.unsupported[post] + accounts.quarantined[post];
                 prop_assert_eq!(sum, accounts.items[post]);

@@ -118,7 +118,7 @@ impl Decoder {
             .map(|item| routes.of_item(item, BehindParked::Wait))
             .collect();
         let fates = self.apply(&batch, targets).await?;
-        let decoded = batch.posts.len();
+        let (decoded, items) = (batch.posts.len(), batch.items.len() as u64);
         let end = park::End {
             lane: lane as i16,
             from,
@@ -128,7 +128,8 @@ impl Decoder {
         };
         let committed = end.commit(&self.db, fates).await?;
         if let Some(fates) = &committed {
-            account::count(fates.iter());
+            metrics::counter!("webhook_items_in_total").increment(items);
+            account::count(None, fates.iter());
             metrics::counter!("webhook_posts_decoded_total").increment(decoded as u64);
         }
         Ok(committed.is_some())

@@ -32,7 +32,7 @@ pub(crate) struct Item {
 /// The key of a body is not in the key ring: a mistake in this process's configuration, and no reason to give up what is stored.
 #[derive(Debug, thiserror::Error)]
 #[error("key {0} is missing in the key ring")]
-pub(crate) struct KeyMissing(String);
+pub(crate) struct KeyMissing(pub String);
 
 /// Opens and reads posts. What cannot be read becomes an item that says so.
 pub(crate) async fn read(posts: Vec<Post>, keyring: &KeyRing) -> Result<Batch, KeyMissing> {

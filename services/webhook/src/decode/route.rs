@@ -8,6 +8,7 @@ use outeract_graph::webhook::Kind;
 use outeract_proto::connection::v1::ConnectionState;
 use outeract_seal::KeyRing;
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::account::{Fate, Owner};
@@ -40,6 +41,9 @@ pub(crate) enum BehindParked {
     /// They are those items.
     Go,
 }
+
+/// Longer than a decoder may still use a route that has changed.
+const TELLING: time::Duration = time::Duration::MINUTE;
 
 /// The routes that a batch needs.
 #[derive(Debug, Default)]
@@ -111,6 +115,20 @@ impl Routes {
             )),
             Kind::Broken { reason } => Err(Fate::Listed(Outcome::Quarantined, (*reason).into(), self.owner(item))),
         }
+    }
+
+    /// Whether `to` was given what came for it at this time: so that nothing that another application got, or should have got, is given to this one. Unless it has had the number without a
+    /// break since before then, no other application may ever have had it.
+    pub(crate) fn had(&self, to: &Destination, item: &Item, received: OffsetDateTime) -> bool {
+        let Some(number) = self.by_number.get(to.number.as_str()) else {
+            return false;
+        };
+        let since = number.destination.as_ref().map(|(route, _)| route.since + TELLING);
+        let same = |route: &Route| route.application_id == to.application.uuid();
+        let by_account = item.place.phone_number_id.is_empty();
+        let account = self.by_waba.get(&item.waba_id).map_or(&[][..], Vec::as_slice);
+        since.is_some_and(|since| since <= received)
+            || (number.routes.iter().all(same) && (!by_account || account.iter().all(same)))
     }
 
     fn one(&self, item: &Item, behind: BehindParked) -> Target {
@@ -259,6 +277,7 @@ mod tests {
             phone_number_id: number.to_owned(),
             state,
             display_number: Vec::new(),
+            since: OffsetDateTime::UNIX_EPOCH,
             unparking: false,
         }
     }

@@ -10,6 +10,7 @@ pub(super) struct Meter {
     pub(super) broken_off: Counter,
     pub(super) overloaded: Counter,
     pub(super) not_stored: Counter,
+    pub(super) over_budget: Counter,
     pub(super) handshake_accepted: Counter,
     pub(super) handshake_refused: Counter,
 }
@@ -29,6 +30,7 @@ impl Meter {
             broken_off: post("broken_off"),
             overloaded: post("overloaded"),
             not_stored: post("not_stored"),
+            over_budget: post("over_budget"),
             handshake_accepted: handshake("accepted"),
             handshake_refused: handshake("refused"),
         }

@@ -15,12 +15,23 @@ use crate::sealed;
 /// Where Meta signs.
 const SIGNATURE: &str = "x-hub-signature-256";
 
+/// Seconds until a queue has room again.
+const SOON: HeaderValue = HeaderValue::from_static("1");
+/// Seconds until the disk may have room again.
+const ROOM: HeaderValue = HeaderValue::from_static("60");
+
 /// Takes a webhook: signature over the bytes as they came, commit, 200. Nothing is parsed: whatever Meta signed is stored.
 pub(super) async fn post(State(edge): State<Arc<Edge>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     if !is_plain(&head.headers) {
         edge.meter.encoded.increment(1);
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    }
+    if let Storage::Durable(durable) = &edge.storage
+        && durable.board.over_budget()
+    {
+        edge.meter.over_budget.increment(1);
+        return refused(come_back(ROOM));
     }
     // The place is held until the answer: it bounds what waits for the commit, too.
     let (body, _place) = match edge.intake.read(&head.headers, body).await {
@@ -70,18 +81,21 @@ async fn store(edge: &Edge, durable: &Durable, body: &Bytes) -> Response {
         }
         Err(SubmitError::Full) => {
             edge.meter.overloaded.increment(1);
-            come_back()
+            come_back(SOON)
         }
         // Logged once per flush, by ingest.
         Err(SubmitError::Closed | SubmitError::Aborted | SubmitError::Failed(_)) => {
             edge.meter.not_stored.increment(1);
-            come_back()
+            come_back(SOON)
         }
     }
 }
 
 fn refuse(edge: &Edge, refusal: Refusal) -> Response {
-    let mut response = refusal_status(edge, refusal);
+    refused(refusal_status(edge, refusal))
+}
+
+fn refused(mut response: Response) -> Response {
     // What is left of the body is not read, so nothing more can come on this connection: a client told so does not try.
     response
         .headers_mut()
@@ -97,7 +111,7 @@ fn refusal_status(edge: &Edge, refusal: Refusal) -> Response {
         }
         Refusal::Overloaded => {
             edge.meter.overloaded.increment(1);
-            come_back()
+            come_back(SOON)
         }
         Refusal::TooSlow => {
             edge.meter.too_slow.increment(1);
@@ -111,7 +125,7 @@ fn refusal_status(edge: &Edge, refusal: Refusal) -> Response {
 }
 
 /// Not stored: Meta keeps it and tries again, for days if need be.
-fn come_back() -> Response {
-    let headers = [(header::RETRY_AFTER, HeaderValue::from_static("1"))];
+fn come_back(after: HeaderValue) -> Response {
+    let headers = [(header::RETRY_AFTER, after)];
     (StatusCode::SERVICE_UNAVAILABLE, headers).into_response()
 }

@@ -85,7 +85,7 @@ impl Decoder {
             park::finish(connection, &number[0]).await
         })
         .await?;
-        account::count(fates.iter().filter(|fate| !super::is_parked(fate)));
+        account::count(Some("unpark"), fates.iter().filter(|fate| !super::is_parked(fate)));
         Ok(Turn { progress, finished })
     }
 
@@ -179,6 +179,7 @@ fn columns(parked: &[Parked], fates: &[Fate]) -> Fates {
         };
         columns.post_ids.push(item.post_id);
         columns.ordinals.push(item.ordinal);
+        columns.pointers.push(item.pointer.clone());
         columns.outcomes.push(outcome);
         columns.reasons.push(reason.to_owned());
         columns.application_ids.push(owner.application_id);

@@ -55,5 +55,6 @@ fn to_proto(account: account::Account) -> Accounting {
         parked: account.parked,
         unsupported: account.unsupported,
         quarantined: account.quarantined,
+        discarded: account.discarded,
     }
 }

@@ -98,7 +98,7 @@ fn outcomes(outcome: i32) -> Result<Vec<i16>, Fault> {
     one.map(|listed| vec![listed.code()]).ok_or_else(|| {
         Fault::invalid(
             "outcome",
-            "must be unset, PARKED, UNSUPPORTED or QUARANTINED: other items are counted, not listed",
+            "must be unset, PARKED, UNSUPPORTED, QUARANTINED or DISCARDED: other items are counted, not listed",
         )
     })
 }
@@ -111,7 +111,7 @@ fn place(position: &[u8]) -> Option<Before> {
     })
 }
 
-fn to_proto(item: item::Item) -> Item {
+pub(super) fn to_proto(item: item::Item) -> Item {
     Item {
         webhook_id: WebhookId::from_uuid(item.post_id).to_string(),
         pointer: item.pointer,
@@ -131,9 +131,9 @@ mod tests {
 
     #[test]
     fn only_listed_outcomes_can_be_asked_for() {
-        assert_eq!(outcomes(0).expect("unset"), [3, 4, 5]);
+        assert_eq!(outcomes(0).expect("unset"), [3, 4, 5, 6]);
         assert_eq!(outcomes(5).expect("quarantined"), [5]);
-        for bad in [1, 2, 6, -1] {
+        for bad in [1, 2, 7, -1] {
             assert_eq!(outcomes(bad).expect_err("refused").violations()[0].path, "outcome");
         }
     }

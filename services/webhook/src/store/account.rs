@@ -25,7 +25,7 @@ pub(crate) struct Accounts {
 }
 
 /// The counts of one post.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Account {
     /// Items in all.
     pub items: i32,
@@ -39,6 +39,8 @@ pub(crate) struct Account {
     pub unsupported: i32,
     /// Could not be read or applied.
     pub quarantined: i32,
+    /// Are not to be applied.
+    pub discarded: i32,
 }
 
 /// Moves a lane's cursor from `from` to `to` and writes the accounts and items of what lies between, in one statement. `false`, and nothing written, when the
@@ -99,7 +101,7 @@ pub(crate) async fn advance(
 pub(crate) async fn get(connection: &mut PgConnection, post_id: Uuid) -> sqlx::Result<Option<Account>> {
     sqlx::query_as!(
         Account,
-        "select items, applied, duplicate, parked, unsupported, quarantined from webhook.post_account where post_id = $1",
+        "select items, applied, duplicate, parked, unsupported, quarantined, discarded from webhook.post_account where post_id = $1",
         post_id,
     )
     .fetch_optional(connection)

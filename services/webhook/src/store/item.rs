@@ -4,6 +4,8 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::again::Row;
+
 /// Items to write, column by column.
 #[derive(Debug, Default)]
 pub(crate) struct NewItems {
@@ -130,4 +132,40 @@ pub(crate) async fn of_all(
     )
     .fetch_all(connection)
     .await
+}
+
+/// One item by its place in the JSON; of any application when none is given.
+pub(crate) async fn get(
+    connection: &mut PgConnection,
+    post_id: Uuid,
+    pointer: &str,
+    application_id: Option<Uuid>,
+) -> sqlx::Result<Option<Row>> {
+    sqlx::query_as!(
+        Row,
+        "select post_id, ordinal, received_at, position, pointer, field, outcome, reason, application_id, connection_id, phone_number_id
+         from webhook.item where post_id = $1 and pointer = $2 and ($3::uuid is null or application_id = $3) order by ordinal limit 1",
+        post_id,
+        pointer,
+        application_id,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+// === impl Item ===
+
+impl From<Row> for Item {
+    fn from(row: Row) -> Self {
+        Self {
+            post_id: row.post_id,
+            ordinal: row.ordinal,
+            received_at: row.received_at,
+            pointer: row.pointer,
+            field: row.field,
+            outcome: row.outcome,
+            reason: row.reason,
+            connection_id: row.connection_id,
+        }
+    }
 }

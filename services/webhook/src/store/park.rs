@@ -25,6 +25,8 @@ pub(crate) struct Fates {
     pub post_ids: Vec<Uuid>,
     /// Their places in their posts.
     pub ordinals: Vec<i32>,
+    /// Where they stand in the JSON: a replay may have given the place to another item.
+    pub pointers: Vec<String>,
     /// The contract's number of what became of them.
     pub outcomes: Vec<i16>,
     /// Why, where they were not applied.
@@ -146,15 +148,15 @@ pub(crate) async fn settle(connection: &mut PgConnection, fates: &Fates) -> sqlx
     sqlx::query!(
         r#"
         with fate as (
-          select * from unnest($1::uuid[], $2::integer[], $3::smallint[], $4::text[], $5::uuid[], $6::uuid[])
-            f(post_id, ordinal, outcome, reason, application_id, connection_id)
+          select * from unnest($1::uuid[], $2::integer[], $3::smallint[], $4::text[], $5::uuid[], $6::uuid[], $7::text[])
+            f(post_id, ordinal, outcome, reason, application_id, connection_id, pointer)
         ), gone as (
           delete from webhook.item i using fate f
-          where i.post_id = f.post_id and i.ordinal = f.ordinal and i.outcome = 3 and f.outcome in (1, 2)
+          where i.post_id = f.post_id and i.ordinal = f.ordinal and i.pointer = f.pointer and i.outcome = 3 and f.outcome in (1, 2)
           returning i.post_id, f.outcome
         ), kept as (
           update webhook.item i set outcome = f.outcome, reason = f.reason, application_id = f.application_id, connection_id = f.connection_id
-          from fate f where i.post_id = f.post_id and i.ordinal = f.ordinal and i.outcome = 3 and f.outcome in (4, 5)
+          from fate f where i.post_id = f.post_id and i.ordinal = f.ordinal and i.pointer = f.pointer and i.outcome = 3 and f.outcome in (4, 5)
           returning i.post_id, f.outcome
         ), change as (
           select post_id, count(*)::integer as items,
@@ -173,6 +175,7 @@ pub(crate) async fn settle(connection: &mut PgConnection, fates: &Fates) -> sqlx
         &fates.reasons,
         &fates.application_ids as _,
         &fates.connection_ids as _,
+        &fates.pointers,
     )
     .execute(connection)
     .await?;

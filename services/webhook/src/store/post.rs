@@ -89,3 +89,22 @@ pub(crate) async fn get(connection: &mut PgConnection, id: Uuid) -> sqlx::Result
     .fetch_optional(connection)
     .await
 }
+
+/// Puts other bodies in the place of these posts'.
+pub(crate) async fn replace_bodies(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+    sizes: &[i32],
+    bodies: &[Vec<u8>],
+) -> sqlx::Result<()> {
+    sqlx::query!(
+        "update webhook.post p set size = n.size, body = n.body
+         from unnest($1::uuid[], $2::integer[], $3::bytea[]) n(id, size, body) where p.id = n.id",
+        ids,
+        sizes,
+        bodies,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! Which connection a phone number belongs to, as the connection service last said.
 
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// One connection's number.
@@ -18,6 +19,8 @@ pub(crate) struct Route {
     pub state: i16,
     /// The number in E.164 form, sealed.
     pub display_number: Vec<u8>,
+    /// Since when it receives what comes for its number, without a break.
+    pub since: OffsetDateTime,
     /// Parked items of the number are being applied: newer ones wait behind them.
     pub unparking: bool,
 }
@@ -55,7 +58,7 @@ pub(crate) async fn find(db: &PgPool, numbers: &[String], wabas: &[String]) -> s
     sqlx::query_as!(
         Route,
         r#"
-        select connection_id, application_id, waba_id, phone_number_id, state, display_number,
+        select connection_id, application_id, waba_id, phone_number_id, state, display_number, since,
                exists (select from webhook.unpark u where u.phone_number_id = r.phone_number_id) as "unparking!"
         from webhook.route r
         where phone_number_id = any($1) or waba_id = any($2)
@@ -95,7 +98,11 @@ pub(crate) async fn upsert(connection: &mut PgConnection, new: &Snapshots) -> sq
         select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::text[], $5::text[], $6::smallint[], $7::bytea[]) order by 1
         on conflict (connection_id) do update set
           application_id = excluded.application_id, version = excluded.version, waba_id = excluded.waba_id,
-          phone_number_id = excluded.phone_number_id, state = excluded.state, display_number = excluded.display_number
+          phone_number_id = excluded.phone_number_id, state = excluded.state, display_number = excluded.display_number,
+          since = case
+            when (r.application_id, r.waba_id, r.phone_number_id) = (excluded.application_id, excluded.waba_id, excluded.phone_number_id) and r.state in (1, 2, 3)
+            then r.since else webhook.now_()
+          end
         where r.version < excluded.version
         "#,
         &new.connection_ids,

@@ -12,7 +12,10 @@ use uuid::Uuid;
 
 use super::account::{self, Accounts};
 use super::item::NewItems;
+use super::partition::Table;
 use super::{park, partition, post, route};
+
+mod operations;
 
 const BYTES: i64 = 4 << 20;
 
@@ -172,7 +175,7 @@ async fn days_are_made_ahead_take_over_what_came_before_them_and_go_only_when_de
 
     let keep = date!(2026 - 03 - 10);
     assert_eq!(
-        partition::drop_before(&pool, keep).await.unwrap(),
+        partition::drop_before(&pool, Table::Post, keep).await.unwrap(),
         0,
         "nothing is decoded"
     );
@@ -180,7 +183,7 @@ async fn days_are_made_ahead_take_over_what_came_before_them_and_go_only_when_de
     let (of_first, none) = (accounts(&ids[..1]), NewItems::default());
     let advanced = account::advance(&mut connection, 0, 0, 1, &of_first, &none);
     assert!(advanced.await.unwrap());
-    assert_eq!(partition::drop_before(&pool, keep).await.unwrap(), 1);
+    assert_eq!(partition::drop_before(&pool, Table::Post, keep).await.unwrap(), 1);
     let left = post::by_ids(&pool, &ids).await.unwrap();
     assert_eq!(left.iter().map(|post| post.id).collect::<Vec<_>>(), ids[1..]);
     assert_eq!(
@@ -198,7 +201,7 @@ async fn two_replicas_may_make_and_drop_days_at_once() {
     let create = || partition::create(&pool, first, last);
     let (one, other) = tokio::join!(create(), create());
     assert_eq!(one.unwrap() + other.unwrap(), 15);
-    let drop = || partition::drop_before(&pool, date!(2026 - 03 - 04));
+    let drop = || partition::drop_before(&pool, Table::Post, date!(2026 - 03 - 04));
     let (one, other) = tokio::join!(drop(), drop());
     assert_eq!(one.unwrap() + other.unwrap(), 3);
 }

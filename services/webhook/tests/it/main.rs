@@ -8,11 +8,16 @@
 
 mod account;
 mod bodies;
+mod budget;
 mod decode;
 mod edge;
+mod erase;
 mod floor;
 mod http;
+mod operate;
 mod park;
+mod replay;
+mod replay_live;
 mod rpc;
 mod siblings;
 mod suite;

@@ -45,6 +45,8 @@ pub(crate) struct World {
     pub(crate) messaging_fails: Option<Code>,
     /// Every call to tracking fails so.
     pub(crate) tracking_fails: Option<Code>,
+    /// Calls to messaging fail once it has applied so many items.
+    pub(crate) messaging_most: Option<usize>,
     /// Calls that failed because they were told to.
     pub(crate) failures: usize,
     /// So many calls to tracking record everything and then fail, as if the decoder died before it heard.
@@ -164,6 +166,13 @@ impl MessagingInternalService for Siblings {
         if let Some(code) = world.messaging_fails {
             world.failures += 1;
             return Err(Status::new(code, "told to fail"));
+        }
+        if world
+            .messaging_most
+            .is_some_and(|most| world.applied.len() + items.len() > most)
+        {
+            world.failures += 1;
+            return Err(Status::unavailable("told to fail"));
         }
         if items.iter().any(|item| world.poison.contains(item_wamid(item))) {
             return Err(Status::internal("poison"));

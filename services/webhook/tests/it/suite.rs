@@ -28,6 +28,7 @@ use crate::siblings::Siblings;
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 pub(crate) const VERIFY_TOKEN: &str = "the verify token";
 const SECRET: &str = "a secret of a sibling, long enough to count";
+const MESSAGING_SECRET: &str = "a secret of the messaging service, long enough";
 const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nhash:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 /// A database, siblings, and services on them.
@@ -36,6 +37,8 @@ pub(crate) struct Suite {
     pub(crate) siblings: Siblings,
     siblings_at: SocketAddr,
     tasks: JoinSet<()>,
+    /// Settings of services that are started from now on.
+    pub(crate) settings: Vec<(&'static str, &'static str)>,
 }
 
 /// A webhook service that runs.
@@ -80,6 +83,7 @@ impl Suite {
             siblings,
             siblings_at,
             tasks,
+            settings: Vec::new(),
         }
     }
 
@@ -92,6 +96,7 @@ impl Suite {
             siblings: Siblings::default(),
             siblings_at,
             tasks: JoinSet::new(),
+            settings: Vec::new(),
         }
     }
 
@@ -115,7 +120,11 @@ impl Suite {
     /// Starts a webhook service on this database URL.
     pub(crate) async fn start_on(&mut self, url: &str) -> Instance {
         let siblings = format!("http://{}", self.siblings_at);
-        let peers = format!("connection={}", hex::encode(secret_sha256(SECRET)));
+        let secret = hex::encode(secret_sha256(SECRET));
+        let peers = format!(
+            "connection={secret},messaging={}",
+            hex::encode(secret_sha256(MESSAGING_SECRET))
+        );
         let env = [
             ("WEBHOOK_DATABASE_URL", url),
             ("WEBHOOK_LISTEN", "127.0.0.1:0"),
@@ -134,7 +143,9 @@ impl Suite {
             ("OUTERACT_SHUTDOWN_DELAY", "0ms"),
             ("OUTERACT_SHUTDOWN_GRACE", "5s"),
         ];
-        let process = Process::start::<Webhook>(&env.into_iter().collect()).await.unwrap();
+        let process = Process::start::<Webhook>(&env.into_iter().chain(self.settings.clone()).collect())
+            .await
+            .unwrap();
         let addresses = process.addresses();
         let stop = Box::new(process.stopper());
         let (sender, ended) = tokio::sync::oneshot::channel();
@@ -183,12 +194,12 @@ impl Suite {
             select count(*) from webhook.post_account a
             left join (
               select post_id, count(*) filter (where outcome = 3) parked, count(*) filter (where outcome = 4) unsupported,
-                     count(*) filter (where outcome = 5) quarantined
+                     count(*) filter (where outcome = 5) quarantined, count(*) filter (where outcome = 6) discarded
               from webhook.item group by post_id
             ) i on i.post_id = a.post_id
-            where a.items <> a.applied + a.duplicate + a.parked + a.unsupported + a.quarantined
-               or (a.parked, a.unsupported, a.quarantined) is distinct from
-                  (coalesce(i.parked, 0), coalesce(i.unsupported, 0), coalesce(i.quarantined, 0))";
+            where a.items <> a.applied + a.duplicate + a.parked + a.unsupported + a.quarantined + a.discarded
+               or (a.parked, a.unsupported, a.quarantined, a.discarded) is distinct from
+                  (coalesce(i.parked, 0), coalesce(i.unsupported, 0), coalesce(i.quarantined, 0), coalesce(i.discarded, 0))";
         assert_eq!(self.count(wrong).await, 0, "accounts and items disagree");
         assert_eq!(
             self.count(
@@ -238,7 +249,20 @@ impl Instance {
     }
 
     pub(crate) fn internal(&self) -> WebhookInternalServiceClient<outeract_rpc::Channel> {
-        let credential = ServiceCredential::new("connection", SECRET).unwrap();
+        self.internal_as("connection", SECRET)
+    }
+
+    /// As messaging sees it.
+    pub(crate) fn for_messaging(&self) -> WebhookInternalServiceClient<outeract_rpc::Channel> {
+        self.internal_as("messaging", MESSAGING_SECRET)
+    }
+
+    fn internal_as(
+        &self,
+        service: &'static str,
+        secret: &'static str,
+    ) -> WebhookInternalServiceClient<outeract_rpc::Channel> {
+        let credential = ServiceCredential::new(service, secret).unwrap();
         let channel = outeract_rpc::Channel::new(&format!("http://{}", self.internal), credential).unwrap();
         WebhookInternalServiceClient::new(channel)
     }
