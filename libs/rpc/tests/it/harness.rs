@@ -17,6 +17,7 @@ use outeract_proto::tracking::v1::{
     AcknowledgeEventsRequest, AcknowledgeEventsResponse, GetEventRequest, GetEventResponse, ListEventsRequest,
     ListEventsResponse, StreamEventsRequest, StreamEventsResponse,
 };
+use outeract_proto::webhook::admin::v1 as admin;
 use outeract_proto::webhook::admin::v1::admin_service_server::{AdminService, AdminServiceServer};
 use outeract_proto::webhook::admin::v1::{
     GetWebhookRequest, GetWebhookResponse, ListItemsRequest, ListItemsResponse, SetDecodingRequest, SetDecodingResponse,
@@ -24,7 +25,9 @@ use outeract_proto::webhook::admin::v1::{
 use outeract_proto::webhook::internal::v1::webhook_internal_service_server::{
     WebhookInternalService, WebhookInternalServiceServer,
 };
-use outeract_proto::webhook::internal::v1::{PushConnectionsRequest, PushConnectionsResponse};
+use outeract_proto::webhook::internal::v1::{
+    EraseUserRequest, EraseUserResponse, PushConnectionsRequest, PushConnectionsResponse,
+};
 use outeract_rpc::{
     Admission, Authenticator, Channel, Fault, KeyText, Keys, Limits, Peers, Reply, Server, ServiceCredential,
     Unavailable, Verdict, caller, secret_sha256,
@@ -359,6 +362,34 @@ impl AdminService for Small {
     async fn set_decoding(&self, _: Request<SetDecodingRequest>) -> Reply<SetDecodingResponse> {
         Ok(Response::new(SetDecodingResponse::default()))
     }
+
+    async fn get_item(&self, _: Request<admin::GetItemRequest>) -> Reply<admin::GetItemResponse> {
+        Ok(Response::new(admin::GetItemResponse::default()))
+    }
+
+    async fn retry_items(&self, _: Request<admin::RetryItemsRequest>) -> Reply<admin::RetryItemsResponse> {
+        Ok(Response::new(admin::RetryItemsResponse::default()))
+    }
+
+    async fn discard_items(&self, _: Request<admin::DiscardItemsRequest>) -> Reply<admin::DiscardItemsResponse> {
+        Ok(Response::new(admin::DiscardItemsResponse::default()))
+    }
+
+    async fn start_replay(&self, _: Request<admin::StartReplayRequest>) -> Reply<admin::StartReplayResponse> {
+        Ok(Response::new(admin::StartReplayResponse::default()))
+    }
+
+    async fn get_replay(&self, _: Request<admin::GetReplayRequest>) -> Reply<admin::GetReplayResponse> {
+        Ok(Response::new(admin::GetReplayResponse::default()))
+    }
+
+    async fn list_replays(&self, _: Request<admin::ListReplaysRequest>) -> Reply<admin::ListReplaysResponse> {
+        Ok(Response::new(admin::ListReplaysResponse::default()))
+    }
+
+    async fn cancel_replay(&self, _: Request<admin::CancelReplayRequest>) -> Reply<admin::CancelReplayResponse> {
+        Ok(Response::new(admin::CancelReplayResponse::default()))
+    }
 }
 
 #[tonic::async_trait]
@@ -366,5 +397,10 @@ impl WebhookInternalService for Small {
     async fn push_connections(&self, request: Request<PushConnectionsRequest>) -> Reply<PushConnectionsResponse> {
         assert_eq!(caller::service(&request)?, "connection");
         Ok(Response::new(PushConnectionsResponse::default()))
+    }
+
+    async fn erase_user(&self, request: Request<EraseUserRequest>) -> Reply<EraseUserResponse> {
+        assert_eq!(caller::service(&request)?, "messaging");
+        Ok(Response::new(EraseUserResponse::default()))
     }
 }

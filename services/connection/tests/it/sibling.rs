@@ -160,6 +160,10 @@ impl WebhookInternalService for Taken {
         self.take(request.into_inner().connections)?;
         Ok(Response::new(webhook::PushConnectionsResponse {}))
     }
+
+    async fn erase_user(&self, _: Request<webhook::EraseUserRequest>) -> Reply<webhook::EraseUserResponse> {
+        Err(Status::unimplemented(""))
+    }
 }
 
 impl Keys for Nobody {
