@@ -141,8 +141,8 @@ impl Streamer {
 impl Query {
     fn parse(request: StreamEventsRequest) -> Result<Self, Fault> {
         let mut violations = Vec::new();
+        let filter = Filter::parse(&request, &mut violations);
         let consumer = consumer_name(request.consumer, &mut violations);
-        let filter = Filter::parse(&request.event_types, &request.connection_id, &mut violations);
         let from = match request.from {
             None => From::Acknowledged,
             Some(Start::Cursor(cursor)) => From::Cursor(cursor),
