@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::{Filter, Reader};
 use crate::fault;
-use crate::store::head::Ends;
 use crate::store;
+use crate::store::head::Ends;
 use crate::store::log::{self, Looked, Scan};
 
 /// Positions looked at by one scan, whatever the filter leaves of them.

@@ -97,7 +97,10 @@ fn contact(event: &Event) -> Option<Uuid> {
         _ => {
             let edges = event.edges.as_ref()?;
             let parties = edges.sent_by.iter().chain(&edges.sent_to);
-            &parties.into_iter().find(|party| !party.platform_user_id.is_empty())?.platform_user_id
+            &parties
+                .into_iter()
+                .find(|party| !party.platform_user_id.is_empty())?
+                .platform_user_id
         }
     };
     parsed(named)

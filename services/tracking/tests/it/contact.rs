@@ -133,7 +133,8 @@ async fn a_rare_contact_is_found_by_the_index_alone() {
         assert_eq!((page.events.len(), page.next_page_token.as_str()), (2, ""));
     }
     (instance.stop)();
-    let used = "SELECT idx_scan > 0 AND idx_tup_read <= 10 FROM pg_stat_user_indexes WHERE indexrelname = 'log_contact'";
+    let used =
+        "SELECT idx_scan > 0 AND idx_tup_read <= 10 FROM pg_stat_user_indexes WHERE indexrelname = 'log_contact'";
     outeract_testkit::eventually(LONG, async || {
         sqlx::query_scalar(used).fetch_one(suite.db.admin()).await.unwrap()
     })
