@@ -93,7 +93,7 @@ fn said(event: &Event) -> String {
             format!("{arrow} {user}: {content}")
         }
         Some(Payload::Status(status)) => match &status.error {
-            Some(error) => format!("of {} ({})", event.origin_event_id, error.reason().as_str_name()),
+            Some(error) => format!("of {} ({})", event.origin_event_id, error.reason),
             None => format!("of {}", event.origin_event_id),
         },
         Some(Payload::UserMerged(merged)) => format!("{} is {} now", merged.source_user_id, merged.target_user_id),
