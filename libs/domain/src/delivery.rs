@@ -142,6 +142,30 @@ mod tests {
         }
     }
 
+    /// Every sequence of up to six reports, so every order of every set of the five with repetition: one summary per set.
+    #[test]
+    fn one_summary_per_set_whatever_the_order_and_the_duplicates() {
+        let at = |status: DeliveryStatus| OffsetDateTime::UNIX_EPOCH + time::Duration::seconds(status as i64);
+        let mut summaries = [None; 1 << ALL.len()];
+        for length in 0..=6_u32 {
+            for sequence in 0..(ALL.len() as u32).pow(length) {
+                let reports =
+                    (0..length).map(|place| ALL[(sequence / (ALL.len() as u32).pow(place)) as usize % ALL.len()]);
+                let set = reports.clone().fold(0, |set, status| set | 1 << status as usize);
+                let folded = Delivery::fold(reports.map(|status| (status, at(status))));
+                assert_eq!(*summaries[set].get_or_insert(folded), folded);
+            }
+        }
+        assert!(summaries.iter().all(Option::is_some));
+        let contradictory = summaries
+            .iter()
+            .flatten()
+            .filter(|summary| summary.contradictory())
+            .count();
+        // Failed with at least one of the three arrivals, with or without sent.
+        assert_eq!(contradictory, 14);
+    }
+
     #[test]
     fn a_message_that_never_came_to_meta_was_not_delivered() {
         for word in ["failed", "expired", "canceled"] {

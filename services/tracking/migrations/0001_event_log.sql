@@ -50,8 +50,23 @@ CREATE TABLE tracking.log (
     -- Bytes of the event's body.
     size integer NOT NULL,
     event_type smallint NOT NULL,
+    -- The contact that the event names. Null: none, as for statuses.
+    contact_id uuid,
     PRIMARY KEY (application_id, position)
 ) WITH (autovacuum_vacuum_scale_factor = 0.05);
+
+-- The events of one contact, in order. Contacts' ids are unique over all applications.
+CREATE INDEX log_contact ON tracking.log (contact_id, position) WHERE contact_id IS NOT NULL;
+
+-- Contacts that became part of others.
+CREATE TABLE tracking.merged_contact (
+    application_id uuid NOT NULL,
+    source_id uuid NOT NULL,
+    target_id uuid NOT NULL,
+    PRIMARY KEY (application_id, source_id)
+);
+
+CREATE INDEX merged_contact_target ON tracking.merged_contact (application_id, target_id);
 
 -- Names of event types. Those below 1000 are known to the code.
 CREATE TABLE tracking.event_type (
@@ -114,7 +129,7 @@ END $$;
 -- A function, for its plan must depend neither on the values nor on statistics: planning would cost more than reading, and a partition that was empty when the plan was made,
 -- as every partition is before its day, would look cheaper to scan than to search.
 CREATE FUNCTION tracking.read(
-    application uuid, after bigint, before bigint, descending boolean, connection uuid, names text[], prefixes text[],
+    application uuid, after bigint, before bigint, descending boolean, connections uuid[], names text[], prefixes text[],
     most_events bigint, most_bytes bigint, most_positions bigint
 )
     RETURNS TABLE (
@@ -141,7 +156,7 @@ BEGIN
                 WHERE l.application_id = h.application_id
                     AND l.position > after AND l.position < least(before, h.position + 1)
                     AND l.position >= least(before, h.position + 1) - most_positions
-                    AND (connection IS NULL OR l.connection_id = connection)
+                    AND (connections IS NULL OR l.connection_id = ANY (connections))
                     AND (names IS NULL OR l.event_type IN (
                         SELECT t.id FROM tracking.event_type t
                         WHERE t.name = ANY (names) OR EXISTS (SELECT FROM unnest(prefixes) AS p (prefix) WHERE starts_with(t.name, p.prefix))
@@ -168,7 +183,127 @@ BEGIN
                 WHERE l.application_id = h.application_id
                     AND l.position > greatest(after, h.earliest - 1) AND l.position < before
                     AND l.position <= greatest(after, h.earliest - 1) + most_positions
-                    AND (connection IS NULL OR l.connection_id = connection)
+                    AND (connections IS NULL OR l.connection_id = ANY (connections))
+                    AND (names IS NULL OR l.event_type IN (
+                        SELECT t.id FROM tracking.event_type t
+                        WHERE t.name = ANY (names) OR EXISTS (SELECT FROM unnest(prefixes) AS p (prefix) WHERE starts_with(t.name, p.prefix))
+                    ))
+                ORDER BY l.position
+                LIMIT most_events
+            ) m
+        ) n ON n.bytes_before < most_bytes
+        LEFT JOIN LATERAL (SELECT e.origin_event_id, e.body FROM tracking.event e WHERE e.id = n.event_id LIMIT 1) e ON true
+        WHERE h.application_id = application
+        ORDER BY n.position;
+    END IF;
+END $$;
+
+-- A contact with all that are one with it by merges, at most 64; itself alone when there was none.
+CREATE FUNCTION tracking.one_contact(application uuid, contact uuid) RETURNS uuid[]
+    LANGUAGE sql STABLE
+    AS $$
+    WITH RECURSIVE up (id) AS (
+        SELECT contact
+        UNION
+        SELECT m.target_id FROM up JOIN tracking.merged_contact m ON m.application_id = application AND m.source_id = up.id
+    ), down (id) AS (
+        SELECT id FROM up
+        UNION
+        SELECT m.source_id FROM down JOIN tracking.merged_contact m ON m.application_id = application AND m.target_id = down.id
+    )
+    SELECT array(SELECT id FROM down LIMIT 64)
+    $$;
+
+-- As tracking.read, but only events that name one of `contacts`, found by the index on them. At most `most_positions` of their events are looked at; `looked_to` is the
+-- position of the last of them when there may be more, else null: the range was looked at to its end.
+CREATE FUNCTION tracking.read_contacts(
+    application uuid, after bigint, before bigint, descending boolean, contacts uuid[], connections uuid[], names text[], prefixes text[],
+    most_events bigint, most_bytes bigint, most_positions bigint
+)
+    RETURNS TABLE (
+        head bigint, earliest bigint, matched bigint, looked_to bigint, "position" bigint, recorded_at timestamptz, event_type text,
+        event_id uuid, connection_id uuid, origin_event_id uuid, body bytea
+    )
+    LANGUAGE plpgsql STABLE ROWS 100
+    SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET plan_cache_mode = force_generic_plan
+    AS $$
+#variable_conflict use_column
+BEGIN
+    IF descending THEN
+        RETURN QUERY
+        WITH looked AS MATERIALIZED (
+            SELECT l.position, l.recorded_at, l.event_id, l.connection_id, l.size, l.event_type
+            FROM tracking.head h
+            CROSS JOIN unnest(contacts) AS c (id)
+            CROSS JOIN LATERAL (
+                SELECT l.position, l.recorded_at, l.event_id, l.connection_id, l.size, l.event_type
+                FROM tracking.log l
+                -- Not by the primary key, which would lead through everybody's events.
+                WHERE l.contact_id = c.id AND NOT l.application_id IS DISTINCT FROM h.application_id
+                    AND l.position > after AND l.position < least(before, h.position + 1)
+                ORDER BY l.position DESC
+                LIMIT most_positions
+            ) l
+            WHERE h.application_id = application
+            ORDER BY l.position DESC
+            LIMIT most_positions
+        )
+        SELECT h.position, h.earliest, n.matched,
+            CASE WHEN (SELECT count(*) FROM looked) >= most_positions THEN (SELECT min(k.position) FROM looked k) END,
+            n.position, n.recorded_at,
+            CASE WHEN e.body IS NULL THEN (SELECT t.name FROM tracking.event_type t WHERE t.id = n.event_type) END,
+            n.event_id, n.connection_id, e.origin_event_id, e.body
+        FROM tracking.head h
+        LEFT JOIN LATERAL (
+            SELECT m.position, m.recorded_at, m.event_id, m.connection_id, m.event_type, count(*) OVER () AS matched,
+                sum(m.size) OVER (ORDER BY m.position DESC ROWS UNBOUNDED PRECEDING) - m.size AS bytes_before
+            FROM (
+                SELECT l.position, l.recorded_at, l.event_id, l.connection_id, l.size, l.event_type
+                FROM looked l
+                WHERE (connections IS NULL OR l.connection_id = ANY (connections))
+                    AND (names IS NULL OR l.event_type IN (
+                        SELECT t.id FROM tracking.event_type t
+                        WHERE t.name = ANY (names) OR EXISTS (SELECT FROM unnest(prefixes) AS p (prefix) WHERE starts_with(t.name, p.prefix))
+                    ))
+                ORDER BY l.position DESC
+                LIMIT most_events
+            ) m
+        ) n ON n.bytes_before < most_bytes
+        LEFT JOIN LATERAL (SELECT e.origin_event_id, e.body FROM tracking.event e WHERE e.id = n.event_id LIMIT 1) e ON true
+        WHERE h.application_id = application
+        ORDER BY n.position DESC;
+    ELSE
+        RETURN QUERY
+        WITH looked AS MATERIALIZED (
+            SELECT l.position, l.recorded_at, l.event_id, l.connection_id, l.size, l.event_type
+            FROM tracking.head h
+            CROSS JOIN unnest(contacts) AS c (id)
+            CROSS JOIN LATERAL (
+                SELECT l.position, l.recorded_at, l.event_id, l.connection_id, l.size, l.event_type
+                FROM tracking.log l
+                -- Not by the primary key, which would lead through everybody's events.
+                WHERE l.contact_id = c.id AND NOT l.application_id IS DISTINCT FROM h.application_id
+                    AND l.position > greatest(after, h.earliest - 1) AND l.position < before
+                ORDER BY l.position
+                LIMIT most_positions
+            ) l
+            WHERE h.application_id = application
+            ORDER BY l.position
+            LIMIT most_positions
+        )
+        SELECT h.position, h.earliest, n.matched,
+            CASE WHEN (SELECT count(*) FROM looked) >= most_positions THEN (SELECT max(k.position) FROM looked k) END,
+            n.position, n.recorded_at,
+            CASE WHEN e.body IS NULL THEN (SELECT t.name FROM tracking.event_type t WHERE t.id = n.event_type) END,
+            n.event_id, n.connection_id, e.origin_event_id, e.body
+        FROM tracking.head h
+        LEFT JOIN LATERAL (
+            SELECT m.position, m.recorded_at, m.event_id, m.connection_id, m.event_type, count(*) OVER () AS matched,
+                sum(m.size) OVER (ORDER BY m.position ROWS UNBOUNDED PRECEDING) - m.size AS bytes_before
+            FROM (
+                SELECT l.position, l.recorded_at, l.event_id, l.connection_id, l.size, l.event_type
+                FROM looked l
+                WHERE (connections IS NULL OR l.connection_id = ANY (connections))
                     AND (names IS NULL OR l.event_type IN (
                         SELECT t.id FROM tracking.event_type t
                         WHERE t.name = ANY (names) OR EXISTS (SELECT FROM unnest(prefixes) AS p (prefix) WHERE starts_with(t.name, p.prefix))

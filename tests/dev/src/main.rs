@@ -10,6 +10,9 @@ use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo dev up [--no-tour]       run the suite here with a simulator of Meta, and show one message's life
+cargo dev events               follow the events of the tour's application while `up` runs, one line each
+cargo dev inbound TEXT [--from +14155559999] [--kind text|image|sticker|location|unsupported]
+                               a user writes to the business while `up` runs
 cargo dev test [arguments]     every check, then `cargo test --workspace`; with arguments only `cargo test` with them
 cargo dev bench [scenario…]    release binaries, load and floors; JSON under target/bench/
 cargo dev sqlx [--check] [service…]
@@ -33,6 +36,8 @@ fn main() -> ExitCode {
         "up" => command::up(&words),
         "test" => command::test(&words),
         "bench" => command::bench(&words),
+        "events" => command::events(&words),
+        "inbound" => command::inbound(&words),
         "sqlx" => command::sqlx(&words),
         "help" | "--help" | "-h" => {
             println!("{HELP}");

@@ -124,7 +124,7 @@ impl Reader {
 impl Query {
     fn parse(request: &ListEventsRequest) -> Result<Self, Fault> {
         let mut violations = Vec::new();
-        let filter = Filter::parse(&request.event_types, &request.connection_id, &mut violations);
+        let filter = Filter::parse(request, &mut violations);
         let start = time("start_time", request.start_time.as_ref(), &mut violations);
         let end = time("end_time", request.end_time.as_ref(), &mut violations);
         let size = page::size(request.page_size).unwrap_or_else(|fault| {
@@ -172,6 +172,8 @@ fn fingerprint(request: &ListEventsRequest) -> Vec<u8> {
         );
     }
     part(&request.connection_id);
+    part(&request.platform_user_id);
+    part(&request.connection_ids.join(","));
     for pattern in &request.event_types {
         part(pattern);
     }

@@ -3,11 +3,13 @@
 use outeract_domain::ApplicationId;
 use outeract_proto::tracking::v1::Event;
 use outeract_rpc::Fault;
+use uuid::Uuid;
 
 use super::{Filter, Reader};
 use crate::fault;
+use crate::store;
 use crate::store::head::Ends;
-use crate::store::log::{self, Scan};
+use crate::store::log::{self, Looked, Scan};
 
 /// Positions looked at by one scan, whatever the filter leaves of them.
 const MAX_POSITIONS: i64 = 5_000;
@@ -94,12 +96,14 @@ impl Reader {
         max_bytes: i64,
     ) -> Result<Page, Fault> {
         let types = filter.types.as_ref();
+        let contacts = self.contacts(application, filter).await?;
         let scan = Scan {
             application: application.uuid(),
             after: range.after,
             before: range.before,
             descending: range.descending,
-            connection: filter.connection.map(outeract_domain::ConnectionId::uuid),
+            connections: filter.connections.as_deref(),
+            contacts: contacts.as_deref(),
             names: types.map(|types| types.names.as_slice()),
             prefixes: types.map(|types| types.prefixes.as_slice()),
             limit,
@@ -113,7 +117,11 @@ impl Reader {
         let cut_short = scanned.entries.len() < scanned.matched || scanned.matched as i64 >= limit;
         let rest = match scanned.entries.last() {
             Some(last) if cut_short => range.beyond(last.position),
-            _ => range.without(&scanned.ends, MAX_POSITIONS),
+            _ => match scanned.looked {
+                Looked::Positions => range.without(&scanned.ends, MAX_POSITIONS),
+                Looked::To(position) => range.beyond(position),
+                Looked::End => range.without(&scanned.ends, i64::MAX),
+            },
         };
         let mut page = Page {
             events: Vec::with_capacity(scanned.entries.len()),
@@ -126,6 +134,18 @@ impl Reader {
             page.positions.push(entry.position);
         }
         Ok(page)
+    }
+
+    /// The contacts that are one with the filter's.
+    async fn contacts(&self, application: ApplicationId, filter: &Filter) -> Result<Option<Vec<Uuid>>, Fault> {
+        let Some(contact) = filter.contact else {
+            return Ok(None);
+        };
+        let _slot = self.slot().await?;
+        store::contact::one(&self.pool, application.uuid(), contact.uuid())
+            .await
+            .map(Some)
+            .map_err(fault::database)
     }
 }
 

@@ -161,6 +161,7 @@ fn columns(events: &[&Sealed]) -> Columns {
         columns.origins.push(event.origin);
         columns.types.push(event.event_type);
         columns.orders.push(place as i32);
+        columns.contacts.push(event.contact);
         columns.bodies.push(event.body.clone());
     }
     columns

@@ -1,8 +1,9 @@
 //! The rules of the log: what an event must be to be appended.
 
-use outeract_domain::EventId;
+use outeract_domain::{ContactId, EventId};
 use outeract_proto::tracking::internal::v1::EventRecord;
-use outeract_proto::tracking::v1::Event;
+use outeract_proto::tracking::v1::event::Payload;
+use outeract_proto::tracking::v1::{Event, UserMergedPayload};
 use prost::Message as _;
 use uuid::Uuid;
 
@@ -20,6 +21,10 @@ pub(super) struct Fit {
     pub(super) connection: Uuid,
     pub(super) origin: Option<Uuid>,
     pub(super) event_type: String,
+    /// The contact that the event names.
+    pub(super) contact: Option<Uuid>,
+    /// A contact that became part of another, and that other.
+    pub(super) merge: Option<(Uuid, Uuid)>,
     /// The encoded event, without what stands in columns.
     pub(super) body: Vec<u8>,
 }
@@ -77,9 +82,44 @@ pub(super) fn check(record: EventRecord) -> Result<Fit, Refusal> {
         application,
         connection,
         origin,
+        contact: contact(&event),
+        merge: merge(&event),
         body: event.encode_to_vec(),
         event_type: event.event_type,
     })
+}
+
+/// The user of a message, or whom a fact about a user concerns; of a merge, who is left.
+fn contact(event: &Event) -> Option<Uuid> {
+    let named = match &event.payload {
+        Some(Payload::UserMerged(merged)) => &merged.target_user_id,
+        Some(Payload::Suppression(suppression)) => &suppression.platform_user_id,
+        _ => {
+            let edges = event.edges.as_ref()?;
+            let parties = edges.sent_by.iter().chain(&edges.sent_to);
+            &parties
+                .into_iter()
+                .find(|party| !party.platform_user_id.is_empty())?
+                .platform_user_id
+        }
+    };
+    parsed(named)
+}
+
+fn merge(event: &Event) -> Option<(Uuid, Uuid)> {
+    let Some(Payload::UserMerged(UserMergedPayload {
+        source_user_id,
+        target_user_id,
+    })) = &event.payload
+    else {
+        return None;
+    };
+    let merge = (parsed(source_user_id)?, parsed(target_user_id)?);
+    (merge.0 != merge.1).then_some(merge)
+}
+
+fn parsed(contact: &str) -> Option<Uuid> {
+    contact.parse().ok().map(ContactId::uuid)
 }
 
 /// A child is found beside its parent, by the time bits of their ids.

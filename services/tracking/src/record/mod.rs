@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use metrics::counter;
 use outeract_batch::{BatchConfig, Batcher, Flusher};
+use outeract_postgres::retry;
 use outeract_proto::tracking::internal::v1::{EventRecord, RecordResult};
 use outeract_rpc::Fault;
 use sqlx::PgPool;
@@ -18,6 +19,8 @@ use self::event_type::EventTypes;
 use crate::fault;
 use crate::read::Waiters;
 use crate::sealed::Bodies;
+use crate::store;
+use crate::store::contact::Merges;
 use crate::stream::Streams;
 
 /// Events of one call.
@@ -28,6 +31,7 @@ const LEAST_WEIGHT: usize = 4 << 10;
 /// Records events.
 #[derive(Debug)]
 pub(crate) struct Recorder {
+    pool: PgPool,
     batch: Batcher<Append>,
     types: EventTypes,
     bodies: Bodies,
@@ -41,6 +45,7 @@ pub(crate) struct Sealed {
     connection: Uuid,
     origin: Option<Uuid>,
     event_type: i16,
+    contact: Option<Uuid>,
     body: Vec<u8>,
 }
 
@@ -59,8 +64,14 @@ impl Recorder {
             ..BatchConfig::new("tracking.record")
         };
         let (batch, flushers) = Batcher::new(config, Append::new(pool.clone(), streams, waiters));
-        let types = EventTypes::new(pool);
-        (Self { batch, types, bodies }, flushers)
+        let types = EventTypes::new(pool.clone());
+        let recorder = Self {
+            pool,
+            batch,
+            types,
+            bodies,
+        };
+        (recorder, flushers)
     }
 
     /// Appends events; one result each, in their order. Durable when it returns.
@@ -71,21 +82,32 @@ impl Recorder {
         let mut results = vec![RecordResult::Refused; events.len()];
         let mut places = Vec::with_capacity(events.len());
         let mut sealed = Vec::with_capacity(events.len());
+        let mut merges = Merges::default();
         for (place, record) in events.into_iter().enumerate() {
             match check::check(record) {
                 Ok(fit) => {
                     places.push(place);
+                    if let Some((source, target)) = fit.merge {
+                        merges.applications.push(fit.application);
+                        merges.sources.push(source);
+                        merges.targets.push(target);
+                    }
                     sealed.push(Sealed {
                         id: fit.id,
                         application: fit.application,
                         connection: fit.connection,
                         origin: fit.origin,
                         event_type: self.types.id(&fit.event_type).await?,
+                        contact: fit.contact,
                         body: self.bodies.seal(fit.application, fit.id, &fit.body),
                     });
                 }
                 Err(refusal) => tracing::warn!(place, %refusal, "Refused an event: {refusal}"),
             }
+        }
+        // First, for whoever sees the event finds both under one contact.
+        if !merges.sources.is_empty() {
+            self.merge(merges).await?;
         }
         if !sealed.is_empty() {
             let outcomes = self.batch.submit(sealed).await.map_err(fault::batch)?;
@@ -95,6 +117,15 @@ impl Recorder {
         }
         count(&results);
         Ok(results)
+    }
+
+    async fn merge(&self, merges: Merges) -> Result<(), Fault> {
+        let merges = Arc::new(merges);
+        retry(&self.pool, "contact.merge", async move |conn| {
+            store::contact::merge(conn, &merges).await
+        })
+        .await
+        .map_err(fault::database)
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Columns {
     pub(crate) types: Vec<i16>,
     /// Where each event stands in the callers' order: events of one log get their positions by it.
     pub(crate) orders: Vec<i32>,
+    /// The contact that each event names.
+    pub(crate) contacts: Vec<Option<Uuid>>,
     pub(crate) bodies: Vec<Vec<u8>>,
 }
 
@@ -39,7 +41,10 @@ pub(crate) struct Scan<'a> {
     /// …and before this one.
     pub(crate) before: i64,
     pub(crate) descending: bool,
-    pub(crate) connection: Option<Uuid>,
+    /// `None`: every connection.
+    pub(crate) connections: Option<&'a [Uuid]>,
+    /// Only events that name one of these contacts.
+    pub(crate) contacts: Option<&'a [Uuid]>,
     /// Exact names of event types. `None`, with `prefixes` alike: every type.
     pub(crate) names: Option<&'a [String]>,
     pub(crate) prefixes: Option<&'a [String]>,
@@ -47,7 +52,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) limit: i64,
     /// …and no further one once their bodies reach this many bytes.
     pub(crate) max_bytes: i64,
-    /// At most this many positions are looked at.
+    /// At most this many positions are looked at; with `contacts`, this many of theirs.
     pub(crate) max_positions: i64,
 }
 
@@ -58,6 +63,19 @@ pub(crate) struct Scanned {
     pub(crate) entries: Vec<Entry>,
     /// How many entries there are up to `limit`, however many bytes they have.
     pub(crate) matched: usize,
+    /// How far the scan looked.
+    pub(crate) looked: Looked,
+}
+
+/// How far a scan looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// At as many positions as it may.
+    Positions,
+    /// Up to this position, for there may be more events of the contacts.
+    To(i64),
+    /// To the end of its range.
+    End,
 }
 
 /// An event where it stands in its log.
@@ -93,6 +111,7 @@ impl Columns {
             origins: Vec::with_capacity(events),
             types: Vec::with_capacity(events),
             orders: Vec::with_capacity(events),
+            contacts: Vec::with_capacity(events),
             bodies: Vec::with_capacity(events),
         }
     }
@@ -131,11 +150,11 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &Columns) -> s
             WHERE h.application_id = l.application_id
             RETURNING h.application_id, h.position, h.position - l.events AS before, h.recorded_at
         ), logged AS (
-            INSERT INTO tracking.log (position, recorded_at, application_id, event_id, connection_id, size, event_type)
+            INSERT INTO tracking.log (position, recorded_at, application_id, event_id, connection_id, size, event_type, contact_id)
             SELECT m.before + row_number() OVER (PARTITION BY a.application_id ORDER BY o.place),
-                m.recorded_at, a.application_id, a.id, a.connection_id, a.size, o.event_type
+                m.recorded_at, a.application_id, a.id, a.connection_id, a.size, o.event_type, o.contact_id
             FROM added a
-            JOIN unnest($1::uuid[], $6::int[], $7::smallint[]) AS o (id, place, event_type) ON o.id = a.id
+            JOIN unnest($1::uuid[], $6::int[], $7::smallint[], $8::uuid[]) AS o (id, place, event_type, contact_id) ON o.id = a.id
             LEFT JOIN moved m ON m.application_id = a.application_id
         )
         SELECT
@@ -150,6 +169,7 @@ pub(crate) async fn append(connection: &mut PgConnection, events: &Columns) -> s
         &events.bodies,
         &events.orders,
         &events.types,
+        &events.contacts as &[Option<Uuid>],
     )
     .fetch_one(connection)
     .await
@@ -159,6 +179,7 @@ struct Row {
     head: i64,
     earliest: i64,
     matched: Option<i64>,
+    looked_to: Option<i64>,
     position: Option<i64>,
     recorded_at: Option<OffsetDateTime>,
     event_type: Option<String>,
@@ -170,16 +191,19 @@ struct Row {
 
 /// Reads entries with their bodies. The limits hold before a body is touched, and each body is found by its primary key in its own partition.
 pub(crate) async fn scan(pool: &PgPool, scan: &Scan<'_>) -> sqlx::Result<Scanned> {
+    if let Some(contacts) = scan.contacts {
+        return scan_contacts(pool, scan, contacts).await;
+    }
     let rows = sqlx::query_as!(
         Row,
         r#"-- log.scan
-        SELECT head AS "head!", earliest AS "earliest!", matched, position, recorded_at, event_type, event_id, connection_id, origin_event_id, body
+        SELECT head AS "head!", earliest AS "earliest!", matched, NULL::bigint AS looked_to, position, recorded_at, event_type, event_id, connection_id, origin_event_id, body
         FROM tracking.read($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"#,
         scan.application,
         scan.after,
         scan.before,
         scan.descending,
-        scan.connection,
+        scan.connections,
         scan.names,
         scan.prefixes,
         scan.limit,
@@ -188,13 +212,46 @@ pub(crate) async fn scan(pool: &PgPool, scan: &Scan<'_>) -> sqlx::Result<Scanned
     )
     .fetch_all(pool)
     .await?;
+    Ok(scanned(rows, |_| Looked::Positions))
+}
+
+async fn scan_contacts(pool: &PgPool, scan: &Scan<'_>, contacts: &[Uuid]) -> sqlx::Result<Scanned> {
+    let rows = sqlx::query_as!(
+        Row,
+        r#"-- log.scan_contacts
+        SELECT head AS "head!", earliest AS "earliest!", matched, looked_to, position, recorded_at, event_type, event_id, connection_id, origin_event_id, body
+        FROM tracking.read_contacts($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"#,
+        scan.application,
+        scan.after,
+        scan.before,
+        scan.descending,
+        contacts,
+        scan.connections,
+        scan.names,
+        scan.prefixes,
+        scan.limit,
+        scan.max_bytes,
+        scan.max_positions,
+    )
+    .fetch_all(pool)
+    .await?;
+    Ok(scanned(rows, |row| row.looked_to.map_or(Looked::End, Looked::To)))
+}
+
+fn scanned(rows: Vec<Row>, looked: impl FnOnce(&Row) -> Looked) -> Scanned {
     let ends = rows.first().map_or(Ends::EMPTY, |row| Ends {
         head: row.head,
         earliest: row.earliest,
     });
     let matched = rows.first().and_then(|row| row.matched).unwrap_or(0) as usize;
+    let looked = rows.first().map_or(Looked::End, looked);
     let entries = rows.into_iter().filter_map(entry).collect();
-    Ok(Scanned { ends, entries, matched })
+    Scanned {
+        ends,
+        entries,
+        matched,
+        looked,
+    }
 }
 
 fn entry(row: Row) -> Option<Entry> {

@@ -15,6 +15,8 @@ use super::log::{Columns, Scan, append, scan};
 
 const WRITERS: u32 = 16;
 const BATCHES: u32 = 40;
+/// Seconds that writers go on for, instead of so many batches each.
+const DURATION: &str = "TRACKING_TEST_WRITERS_SECONDS";
 const APPLICATIONS: u128 = 4;
 /// Ids of neighbouring writers overlap by half.
 const IDS_PER_WRITER: u32 = 200;
@@ -62,6 +64,7 @@ fn columns(numbers: &[u32]) -> Columns {
         columns.origins.push(None);
         columns.types.push(1);
         columns.orders.push(place);
+        columns.contacts.push(None);
         columns.bodies.push(b"sealed".to_vec());
     }
     columns
@@ -76,12 +79,13 @@ async fn pool(db: &TestDatabase, connections: u32) -> PgPool {
 }
 
 /// Appends batches as a flusher does, some of them slow to commit, some rolled back. Gives what was committed. No error is met: nothing deadlocks.
-async fn write(pool: PgPool, writer: u32) -> Vec<Uuid> {
+async fn write(pool: PgPool, writer: u32, goes_on: impl Fn(u32) -> bool) -> Vec<Uuid> {
     let mut noise = Noise(u64::from(writer));
     let mut committed = Vec::new();
     let mut conn = pool.acquire().await.unwrap();
-    for _ in 0..BATCHES {
-        let first = writer * IDS_PER_WRITER / 2;
+    for batch in (0..).take_while(|batch| goes_on(*batch)) {
+        // Every batches' worth of ids is new, so that a long run does not only meet what is there.
+        let first = batch / BATCHES * WRITERS * IDS_PER_WRITER + writer * IDS_PER_WRITER / 2;
         let numbers: Vec<u32> = (0..=noise.below(20))
             .map(|_| first + noise.below(IDS_PER_WRITER))
             .collect();
@@ -96,7 +100,11 @@ async fn write(pool: PgPool, writer: u32) -> Vec<Uuid> {
                 let mut tx = conn.begin().await.unwrap();
                 let appended = append(&mut tx, &columns).await.unwrap();
                 // Holds the heads' locks, as a slow disk would.
-                sqlx::query("SELECT pg_sleep(0.01)").execute(&mut *tx).await.unwrap();
+                sqlx::query("SELECT pg_sleep($1)")
+                    .bind(f64::from(noise.below(20)) / 1_000.0)
+                    .execute(&mut *tx)
+                    .await
+                    .unwrap();
                 tx.commit().await.unwrap();
                 committed.extend(appended.ids);
             }
@@ -134,7 +142,8 @@ fn all_after(application: Uuid, after: i64) -> Scan<'static> {
         after,
         before: i64::MAX,
         descending: false,
-        connection: None,
+        connections: None,
+        contacts: None,
         names: None,
         prefixes: None,
         limit: 100,
@@ -157,9 +166,14 @@ async fn followers_by_cursor_miss_nothing_while_writers_overlap_stall_and_roll_b
     for application in applications {
         followers.spawn(follow(reading.clone(), application, told.clone()));
     }
+    let seconds = std::env::var(DURATION).ok().map(|seconds| seconds.parse().unwrap());
+    let until = seconds.map(|seconds| std::time::Instant::now() + Duration::from_secs(seconds));
     let mut writers = JoinSet::new();
     for writer in 0..WRITERS {
-        writers.spawn(write(writing.clone(), writer));
+        writers.spawn(write(writing.clone(), writer, move |batch| match until {
+            Some(until) => std::time::Instant::now() < until,
+            None => batch < BATCHES,
+        }));
     }
     let committed: Vec<Uuid> = writers.join_all().await.into_iter().flatten().collect();
     done.send(true).unwrap();

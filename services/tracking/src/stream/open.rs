@@ -139,10 +139,10 @@ impl Streamer {
 // === impl Query ===
 
 impl Query {
-    fn parse(request: StreamEventsRequest) -> Result<Self, Fault> {
+    fn parse(mut request: StreamEventsRequest) -> Result<Self, Fault> {
         let mut violations = Vec::new();
-        let consumer = consumer_name(request.consumer, &mut violations);
-        let filter = Filter::parse(&request.event_types, &request.connection_id, &mut violations);
+        let consumer = consumer_name(std::mem::take(&mut request.consumer), &mut violations);
+        let filter = Filter::parse(&request, &mut violations);
         let from = match request.from {
             None => From::Acknowledged,
             Some(Start::Cursor(cursor)) => From::Cursor(cursor),

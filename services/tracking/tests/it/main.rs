@@ -8,6 +8,7 @@
 )]
 
 mod acknowledge;
+mod contact;
 mod get;
 mod instances;
 mod list;

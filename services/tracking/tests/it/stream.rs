@@ -297,6 +297,8 @@ async fn broken_fields_are_named_together() {
         connection_id: "x".to_owned(),
         max_unacked: 10_001,
         heartbeat_interval: Some(prost_types::Duration { seconds: 60, nanos: 1 }),
+        connection_ids: vec![String::new()],
+        platform_user_id: "pc_".to_owned(),
     };
     let status = events.stream_events(request).await.unwrap_err();
     let details = tonic_types::StatusExt::get_details_bad_request(&status).unwrap();
@@ -311,6 +313,8 @@ async fn broken_fields_are_named_together() {
             "consumer",
             "event_types[0]",
             "connection_id",
+            "connection_ids[0]",
+            "platform_user_id",
             "beginning",
             "max_unacked",
             "heartbeat_interval"

@@ -3,6 +3,7 @@
 mod bench;
 mod contracts;
 mod databases;
+mod local;
 mod manifests;
 mod metadata;
 mod steps;
@@ -11,6 +12,7 @@ mod tools;
 mod up;
 
 pub(crate) use bench::bench;
+pub(crate) use local::{events, inbound};
 pub(crate) use metadata::sqlx;
 pub(crate) use test::test;
 pub(crate) use up::up;
@@ -30,6 +32,13 @@ fn run(command: &mut Command) -> Result<()> {
         line = [&[name.into()], &words[1..]].concat().join(" ");
     }
     println!("$ {line}");
+    quietly(command)
+}
+
+/// Runs a command with our terminal and expects success.
+fn quietly(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let line = program.rsplit('/').next().unwrap_or(&program).to_owned();
     let status = command.status().context(format_args!("running {line}"))?;
     if status.success() {
         Ok(())

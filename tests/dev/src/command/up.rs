@@ -15,6 +15,10 @@ use super::databases::Databases;
 use super::metadata::with_database;
 use super::run;
 
+/// Addresses and keys of the running suite…
+pub(super) const SUITE_FILE: &str = "suite.env";
+/// …and the application that the tour made.
+pub(super) const TOUR_FILE: &str = "tour.env";
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
 /// `cargo dev up [--no-tour]`
@@ -49,26 +53,33 @@ pub(crate) fn up(arguments: &[String]) -> Result<()> {
     );
     suite.start(READY_WITHIN)?;
     let variables = suite.client_environment();
-    let file = logs.join("suite.env");
+    let file = logs.join(SUITE_FILE);
     write_variables(&file, &variables)?;
     if tour {
-        run(Command::new(binaries()?.join("outeract-tour")).envs(&variables))?;
+        run(Command::new(binaries()?.join("outeract-tour"))
+            .envs(&variables)
+            .env("SUITE_TOUR_FILE", logs.join(TOUR_FILE)))?;
     } else {
         for (key, value) in &variables {
             println!("{key}={value}");
         }
     }
     println!(
-        "\nAddresses and the operator key are in {}. Running until Ctrl-C.",
+        "\nAddresses and the operator key are in {}. Meanwhile, in other terminals: `cargo dev events`, `cargo dev inbound \"hi\"`. Running until Ctrl-C.",
         file.display()
     );
     watch(&mut suite)
 }
 
+/// Where a run leaves its logs and files.
+pub(super) fn directory() -> Result<PathBuf> {
+    let binaries = binaries()?;
+    Ok(binaries.parent().unwrap_or(&binaries).join("dev/up"))
+}
+
 /// Logs of the last run are overwritten.
 fn logs() -> Result<PathBuf> {
-    let binaries = binaries()?;
-    let logs = binaries.parent().unwrap_or(&binaries).join("dev/up");
+    let logs = directory()?;
     drop(fs::remove_dir_all(&logs));
     Ok(logs)
 }

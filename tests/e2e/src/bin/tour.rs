@@ -3,6 +3,9 @@
 #![expect(clippy::print_stdout, reason = "a program for the terminal")]
 
 use std::env;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -52,6 +55,9 @@ async fn main() -> Result<()> {
         connection.id, connection.display_phone_number
     ));
 
+    let number = waba.numbers.first().context("the account has no number")?;
+    leave(&urls, &api, &connection.id, &number.phone_number_id)?;
+
     step(3, "The application follows its events");
     let request = StreamEventsRequest {
         consumer: "tour".to_owned(),
@@ -69,7 +75,6 @@ async fn main() -> Result<()> {
         4,
         "Ann writes \"hi\" to the business; Meta delivers it by a signed webhook",
     );
-    let number = waba.numbers.first().context("the account has no number")?;
     let hi = Inbound {
         phone_number_id: number.phone_number_id.clone(),
         from: ANN.to_owned(),
@@ -168,6 +173,20 @@ async fn show(api: &Api, id: &str) -> Result<()> {
         .map_or(DeliveryState::Unspecified, |delivery| delivery.state());
     say(&format!("in one word: {}", delivery.as_str_name()));
     Ok(())
+}
+
+/// For `cargo dev events` and `cargo dev inbound`. It holds a key, so it is ours only.
+fn leave(urls: &Urls, api: &Api, connection_id: &str, phone_number_id: &str) -> Result<()> {
+    let text = format!(
+        "SUITE_APPLICATION_KEY='{}'\nSUITE_APPLICATION_ID='{}'\nSUITE_CONNECTION_ID='{connection_id}'\nSUITE_PHONE_NUMBER_ID='{phone_number_id}'\n",
+        api.key, api.application_id
+    );
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true).mode(0o600);
+    options
+        .open(urls.get("TOUR_FILE")?)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .context("writing what the tour made")
 }
 
 fn goodbye(urls: &Urls, api: &Api, connection_id: &str) -> Result<()> {
