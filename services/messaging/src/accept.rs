@@ -9,6 +9,7 @@ pub(crate) mod draft;
 mod flush;
 mod foresee;
 pub(crate) mod prepare;
+mod seen;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::window::{Refusal, Windows};
 
 pub(crate) use self::contacts::Contacts;
 pub(crate) use self::foresee::{Foreseen, foresee};
+pub(crate) use self::seen::seen;
 
 /// A checked request on its way into the database.
 #[derive(Debug)]

@@ -18,6 +18,7 @@ mod list_templates;
 mod mark_message_as_read;
 mod push_connections;
 mod reading;
+mod replay;
 mod report_ingest;
 mod resolve_unknown;
 mod send_message;

@@ -1,12 +1,13 @@
 //! What the service seals, and the keyed hashes it looks things up by.
 
+use std::mem;
 use std::sync::Arc;
 
 use outeract_clock::SharedRandom;
 use outeract_domain::{ApplicationId, ConnectionId, Content, FileId, Recipient, Wamid};
 use outeract_events::content;
 use outeract_proto::messaging::internal::v1::StatusItem;
-use outeract_proto::messaging::v1::{MessageContent, OnUnknown, SendMessageRequest, SendWait};
+use outeract_proto::messaging::v1::{MessageContent, OnUnknown, SendMessageRequest, SendTemplateMessageRequest};
 use outeract_seal::{Aad, KeyRing, OpenError};
 use prost::Message as _;
 use uuid::Uuid;
@@ -275,18 +276,34 @@ impl Vault {
         )
     }
 
-    /// What tells one request from another under the same idempotency key: everything but the key and how long to wait. `request` is spoilt.
+    /// What tells one request from another under the same idempotency key: everything but the key and how long to wait.
     pub(crate) fn fingerprint(&self, application: ApplicationId, request: &mut SendMessageRequest) -> Hash {
-        request.idempotency_key.clear();
-        request.wait = SendWait::Unspecified.into();
         if request.on_unknown() == OnUnknown::Hold {
             request.on_unknown = OnUnknown::Unspecified.into();
         }
+        let (key, wait) = (mem::take(&mut request.idempotency_key), mem::take(&mut request.wait));
         // The first part is the version of this encoding.
-        self.hash(
-            "messaging.fingerprint",
-            &[&[2], application.uuid().as_bytes(), &request.encode_to_vec()],
-        )
+        let parts: [&[u8]; 3] = [&[2], application.uuid().as_bytes(), &request.encode_to_vec()];
+        let hash = self.hash("messaging.fingerprint", &parts);
+        (request.idempotency_key, request.wait) = (key, wait);
+        hash
+    }
+
+    /// As [`Self::fingerprint`], of a template in its short form: as it was given, for what the template makes of it may change.
+    pub(crate) fn template_fingerprint(
+        &self,
+        application: ApplicationId,
+        request: &mut SendTemplateMessageRequest,
+    ) -> Hash {
+        if request.on_unknown() == OnUnknown::Hold {
+            request.on_unknown = OnUnknown::Unspecified.into();
+        }
+        let (key, wait) = (mem::take(&mut request.idempotency_key), mem::take(&mut request.wait));
+        // The first part is the version of this encoding.
+        let parts: [&[u8]; 3] = [&[1], application.uuid().as_bytes(), &request.encode_to_vec()];
+        let hash = self.hash("messaging.template_fingerprint", &parts);
+        (request.idempotency_key, request.wait) = (key, wait);
+        hash
     }
 
     /// What a wamid is looked up by: each number has its own.

@@ -16,10 +16,21 @@ use outeract_rpc::{Fault, Reply, Violation, caller};
 use tonic::{Code, Request, Response};
 use uuid::Uuid;
 
-use super::send_message::{contended, first, read, reused, stored};
-use super::{Messaging, get_message};
-use crate::accept::{Accepted, Order};
+use super::send_message::{contended, identify, reused, stored};
+use super::{Messaging, get_message, send_message};
+use crate::accept::prepare::Identity;
+use crate::accept::{Accepted, Order, seen};
 use crate::status::queued;
+
+/// A message under its own id and of so many parts, and what became of it.
+type Told = (EventId, usize, Accepted);
+
+/// A message that is not stored by this call.
+struct Refused {
+    /// Whether it was stored before is yet to be looked at.
+    unseen: Option<Identity>,
+    fault: Fault,
+}
 
 const MOST: usize = 1_000;
 /// Messages that are prepared at a time: most need nobody else for it.
@@ -38,7 +49,7 @@ pub(super) async fn batch_send_messages(
     // One was charged when the call came.
     call.charge(messages.len() as u32 - 1)?;
     // Prepared in any order, and then stored in the given one.
-    let orders: Vec<Result<Order, Fault>> = futures_util::stream::iter(messages)
+    let orders: Vec<Result<Order, Refused>> = futures_util::stream::iter(messages)
         .map(|message| prepare(service, application, message))
         .buffered(AT_ONCE)
         .collect()
@@ -46,9 +57,12 @@ pub(super) async fn batch_send_messages(
     let accepted = join_all(orders.into_iter().map(async |order| {
         let order = order?;
         let (id, parts) = (order.id, order.parts.len());
-        Ok((id, parts, service.acceptor.accept(order).await?))
+        let accepted = service.acceptor.accept(order).await;
+        let accepted = accepted.map_err(|fault| Refused { unseen: None, fault })?;
+        Ok((id, parts, accepted))
     }))
     .await;
+    let accepted = look_back(service, application, accepted).await?;
     let statuses = statuses(service, application, &accepted).await?;
     let results = accepted.into_iter().map(|accepted| BatchSendResult {
         result: Some(match accepted.and_then(|accepted| answer(accepted, &statuses)) {
@@ -60,20 +74,51 @@ pub(super) async fn batch_send_messages(
     Ok(Response::new(BatchSendMessagesResponse { results }))
 }
 
-async fn prepare(service: &Messaging, application: ApplicationId, message: SendMessageRequest) -> Result<Order, Fault> {
-    let (draft, identity) = read(service, application, message)?;
-    service
-        .preparer
-        .prepare(application, draft, identity)
-        .await
-        .map_err(first)
+async fn prepare(
+    service: &Messaging,
+    application: ApplicationId,
+    mut message: SendMessageRequest,
+) -> Result<Order, Refused> {
+    let identity = identify(service, application, &mut message);
+    let prepared = send_message::prepare(service, application, message, identity).await;
+    let (order, _) = prepared.map_err(|fault| Refused {
+        unseen: Some(identity),
+        fault,
+    })?;
+    Ok(order)
+}
+
+/// Of those that something speaks against now, some may have been stored before: asked for all of them at once.
+async fn look_back(
+    service: &Messaging,
+    application: ApplicationId,
+    accepted: Vec<Result<Told, Refused>>,
+) -> Result<Vec<Result<Told, Fault>>, Fault> {
+    let unseen = |accepted: &Result<Told, Refused>| accepted.as_ref().err().and_then(|refused| refused.unseen);
+    let requests: Vec<_> = accepted.iter().filter_map(unseen).collect();
+    let mut seen = seen(&service.context.db, application, &requests).await?.into_iter();
+    let told = accepted.into_iter().map(|accepted| {
+        let Refused { unseen, fault } = match accepted {
+            Ok(told) => return Ok(told),
+            Err(refused) => refused,
+        };
+        match unseen.and_then(|_| seen.next()).flatten() {
+            Some(Accepted::Replayed { first, parts }) => {
+                let replayed = Accepted::Replayed { first, parts };
+                Ok((EventId::from_uuid(first), parts, replayed))
+            }
+            Some(Accepted::Reused) => Err(reused()),
+            _ => Err(fault),
+        }
+    });
+    Ok(told.collect())
 }
 
 /// How far those got that had been stored before: asked for all of them at once.
 async fn statuses(
     service: &Messaging,
     application: ApplicationId,
-    accepted: &[Result<(EventId, usize, Accepted), Fault>],
+    accepted: &[Result<Told, Fault>],
 ) -> Result<HashMap<Uuid, SendStatus>, Fault> {
     let replayed: Vec<Uuid> = accepted
         .iter()
@@ -89,7 +134,7 @@ async fn statuses(
 }
 
 fn answer(
-    (id, parts, accepted): (EventId, usize, Accepted),
+    (id, parts, accepted): Told,
     statuses: &HashMap<Uuid, SendStatus>,
 ) -> Result<SendMessageResponse, Fault> {
     match accepted {

@@ -10,10 +10,11 @@ use outeract_rpc::deadline::Deadline;
 use outeract_rpc::{Call, Fault, Reply, caller};
 use tonic::{Request, Response};
 
+use super::replay::{replay_or, replayed};
 use super::{Messaging, get_message};
-use crate::accept::Accepted;
 use crate::accept::draft::{self, Draft};
 use crate::accept::prepare::Identity;
+use crate::accept::{Accepted, Order};
 use crate::dispatch::LONGEST_WAIT;
 use crate::ids;
 use crate::status::queued;
@@ -28,8 +29,10 @@ pub(super) async fn send_message(
 ) -> Reply<SendMessageResponse> {
     let application = caller::application(&request)?.id;
     let call = Arc::clone(caller::call(&request)?);
+    let mut request = request.into_inner();
+    let identity = identify(service, application, &mut request);
     Ok(Response::new(
-        send(service, application, &call, request.into_inner()).await?,
+        send(service, application, &call, request, identity).await?,
     ))
 }
 
@@ -39,11 +42,12 @@ pub(super) async fn send(
     application: ApplicationId,
     call: &Call,
     request: SendMessageRequest,
+    identity: Identity,
 ) -> Result<SendMessageResponse, Fault> {
-    let (draft, identity) = read(service, application, request)?;
-    let wait = draft.wait;
-    let prepared = service.preparer.prepare(application, draft, identity).await;
-    let mut order = prepared.map_err(first)?;
+    let (mut order, wait) = match prepare(service, application, request, identity).await {
+        Ok(prepared) => prepared,
+        Err(fault) => return replay_or(service, application, identity, fault).await,
+    };
     // Before it is stored: the answer may come before the reply to the INSERT is read here.
     let mut waiter = wait.then(|| service.waiters.join(order.id.uuid())).flatten();
     order.awaited = waiter.is_some();
@@ -58,36 +62,40 @@ pub(super) async fn send(
             };
             Ok(stored(id, parts, status))
         }
-        Accepted::Replayed { first, parts } => {
-            let first = EventId::from_uuid(first);
-            let status = get_message::status(service, application, first)
-                .await?
-                .ok_or_else(|| Fault::internal("a replayed message is missing"))?;
-            Ok(SendMessageResponse {
-                replayed: true,
-                ..stored(first, parts, status)
-            })
-        }
+        Accepted::Replayed { first, parts } => replayed(service, application, first, parts).await,
         Accepted::Reused => Err(reused()),
         Accepted::Contended => Err(contended()),
         Accepted::Refused(refusal) => Err(refusal.into()),
     }
 }
 
-/// Checks a request, all of it at once.
-pub(super) fn read(
+/// What tells a request from others.
+pub(super) fn identify(service: &Messaging, application: ApplicationId, request: &mut SendMessageRequest) -> Identity {
+    Identity {
+        key_hash: service.vault.key_hash(application, &request.idempotency_key),
+        fingerprint: service.vault.fingerprint(application, request),
+    }
+}
+
+/// An order and whether the caller waits for Meta's answer, or what is answered of everything that speaks against it now. It may have been stored before all the same.
+pub(super) async fn prepare(
     service: &Messaging,
     application: ApplicationId,
-    mut request: SendMessageRequest,
-) -> Result<(Draft, Identity), Fault> {
+    request: SendMessageRequest,
+    identity: Identity,
+) -> Result<(Order, bool), Fault> {
+    let draft = read(service, request)?;
+    let wait = draft.wait;
+    let prepared = service.preparer.prepare(application, draft, identity).await;
+    Ok((prepared.map_err(first)?, wait))
+}
+
+/// Checks a request, all of it at once.
+fn read(service: &Messaging, request: SendMessageRequest) -> Result<Draft, Fault> {
     let key = draft::check_key(&request.idempotency_key);
-    let key_hash = service.vault.key_hash(application, &request.idempotency_key);
-    let wait = request.wait;
-    let fingerprint = service.vault.fingerprint(application, &mut request);
-    request.wait = wait;
     let checked = draft::check(request, service.context.clock.now());
     match (key, checked) {
-        (Ok(()), Ok(draft)) => Ok((draft, Identity { key_hash, fingerprint })),
+        (Ok(()), Ok(draft)) => Ok(draft),
         (key, checked) => {
             let violations = key.err().into_iter().chain(checked.err().into_iter().flatten());
             Err(Fault::invalid_many(violations.collect()))
@@ -96,7 +104,7 @@ pub(super) fn read(
 }
 
 /// What is answered of everything that speaks against a message.
-pub(super) fn first(faults: Vec<Fault>) -> Fault {
+fn first(faults: Vec<Fault>) -> Fault {
     let first = faults.into_iter().next();
     first.unwrap_or_else(|| Fault::internal("an order was refused for no reason"))
 }

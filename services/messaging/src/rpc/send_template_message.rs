@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use outeract_domain::ApplicationId;
 use outeract_proto::messaging::v1::message_content::Kind;
 use outeract_proto::messaging::v1::{
     MessageContent, SendMessageRequest, SendTemplateMessageRequest, SendTemplateMessageResponse,
@@ -9,7 +10,9 @@ use outeract_proto::messaging::v1::{
 use outeract_rpc::{Fault, Reply, Violation, caller};
 use tonic::{Request, Response};
 
+use super::replay::replay_or;
 use super::{Messaging, send_message, templates};
+use crate::accept::prepare::Identity;
 use crate::templates::{Filled, fault, fill};
 
 pub(super) async fn send_template_message(
@@ -18,7 +21,7 @@ pub(super) async fn send_template_message(
 ) -> Reply<SendTemplateMessageResponse> {
     let application = caller::application(&request)?.id;
     let call = Arc::clone(caller::call(&request)?);
-    let request = request.into_inner();
+    let mut request = request.into_inner();
     let (name, language) = (request.template_name.as_str(), request.language_code.as_str());
     let missing: Vec<_> = [("template_name", name), ("language_code", language)]
         .into_iter()
@@ -28,7 +31,31 @@ pub(super) async fn send_template_message(
     if !missing.is_empty() {
         return Err(Fault::invalid_many(missing).into());
     }
-    // What the parameters mean stands in the definition.
+    let identity = Identity {
+        key_hash: service.vault.key_hash(application, &request.idempotency_key),
+        fingerprint: service.vault.template_fingerprint(application, &mut request),
+    };
+    let sent = match whole(service, application, request).await {
+        Ok((whole, filled)) => {
+            let sent = send_message::send(service, application, &call, whole, identity).await;
+            sent.map_err(|fault| translate(fault, &filled))?
+        }
+        Err(fault) => replay_or(service, application, identity, fault).await?,
+    };
+    Ok(Response::new(SendTemplateMessageResponse {
+        id: sent.id,
+        status: sent.status,
+        replayed: sent.replayed,
+    }))
+}
+
+/// The request in the form that `SendMessage` has for it, and where its parameters went. What they mean stands in the definition.
+async fn whole(
+    service: &Messaging,
+    application: ApplicationId,
+    request: SendTemplateMessageRequest,
+) -> Result<(SendMessageRequest, Filled), Fault> {
+    let (name, language) = (request.template_name.as_str(), request.language_code.as_str());
     let connection = templates::connection(&service.preparer.projection, application, &request.connection_id).await?;
     let definition = service.preparer.templates.find(&connection.waba, name, language).await;
     let definition = definition.map_err(Fault::from)?.ok_or_else(fault::not_found)?;
@@ -48,13 +75,7 @@ pub(super) async fn send_template_message(
         sandbox: request.sandbox,
         ..SendMessageRequest::default()
     };
-    let sent = send_message::send(service, application, &call, whole).await;
-    let sent = sent.map_err(|fault| translate(fault, &filled))?;
-    Ok(Response::new(SendTemplateMessageResponse {
-        id: sent.id,
-        status: sent.status,
-        replayed: sent.replayed,
-    }))
+    Ok((whole, filled))
 }
 
 /// Broken fields by the names that this request has for them.

@@ -208,3 +208,32 @@ pub(crate) async fn resolve(conn: &mut PgConnection, requests: &[Asked<'_>]) -> 
     .fetch_all(conn)
     .await
 }
+
+/// An idempotency key that is taken.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// Where the key stands among those that were asked about.
+    pub ordinal: i64,
+    /// The first message that was stored under it, and how many there are.
+    pub message: Uuid,
+    pub parts: i16,
+    pub fingerprint: Vec<u8>,
+}
+
+/// Which of an application's idempotency keys are taken.
+pub(crate) async fn taken(conn: &mut PgConnection, application: Uuid, keys: &[&[u8]]) -> sqlx::Result<Vec<Taken>> {
+    sqlx::query_as!(
+        Taken,
+        r#"
+        SELECT asked.ordinal AS "ordinal!", taken.message_id AS message, taken.parts, taken.fingerprint
+        FROM unnest($2::bytea[]) WITH ORDINALITY AS asked (key_hash, ordinal)
+        CROSS JOIN LATERAL (
+            SELECT i.message_id, i.parts, i.fingerprint FROM messaging.idempotency i WHERE i.application_id = $1 AND i.key_hash = asked.key_hash LIMIT 1
+        ) taken
+        "#,
+        application,
+        keys as _,
+    )
+    .fetch_all(conn)
+    .await
+}

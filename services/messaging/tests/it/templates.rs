@@ -14,6 +14,8 @@ use outeract_testkit::eventually;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
+pub(crate) use self::given::short;
+pub(crate) use self::wait::told;
 use crate::instance::TemplateClient;
 use crate::suite::{SOON, Suite};
 

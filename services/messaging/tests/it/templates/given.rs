@@ -11,9 +11,9 @@ use outeract_proto::messaging::v1::{
 use crate::suite::{Number, request};
 
 /// Type, index and text.
-pub(super) type Short<'a> = (&'a str, i32, &'a str);
+pub(crate) type Short<'a> = (&'a str, i32, &'a str);
 
-pub(super) fn short(number: &Number, name: &str, parameters: &[Short<'_>]) -> SendTemplateMessageRequest {
+pub(crate) fn short(number: &Number, name: &str, parameters: &[Short<'_>]) -> SendTemplateMessageRequest {
     let SendMessageRequest {
         idempotency_key,
         connection_id,

@@ -11,7 +11,7 @@ use crate::instance::{Client, Instance};
 use crate::suite::Number;
 
 /// Tells of a template as the webhook service would.
-async fn told(suite: &Suite, instance: &Instance, event: &str) {
+pub(crate) async fn told(suite: &Suite, instance: &Instance, event: &str) {
     let value = json!({
         "event": event, "message_template_name": "order_confirmation", "message_template_language": "en_US", "reason": "NONE",
     });
