@@ -283,8 +283,8 @@ impl Vault {
         }
         let (key, wait) = (mem::take(&mut request.idempotency_key), mem::take(&mut request.wait));
         // The first part is the version of this encoding.
-        let parts: [&[u8]; 3] = [&[2], application.uuid().as_bytes(), &request.encode_to_vec()];
-        let hash = self.hash("messaging.fingerprint", &parts);
+        let asked = request.encode_to_vec();
+        let hash = self.hash("messaging.fingerprint", &[&[2], application.uuid().as_bytes(), &asked]);
         (request.idempotency_key, request.wait) = (key, wait);
         hash
     }
@@ -300,8 +300,11 @@ impl Vault {
         }
         let (key, wait) = (mem::take(&mut request.idempotency_key), mem::take(&mut request.wait));
         // The first part is the version of this encoding.
-        let parts: [&[u8]; 3] = [&[1], application.uuid().as_bytes(), &request.encode_to_vec()];
-        let hash = self.hash("messaging.template_fingerprint", &parts);
+        let asked = request.encode_to_vec();
+        let hash = self.hash(
+            "messaging.template_fingerprint",
+            &[&[1], application.uuid().as_bytes(), &asked],
+        );
         (request.idempotency_key, request.wait) = (key, wait);
         hash
     }
@@ -351,6 +354,7 @@ pub(crate) mod tests {
     use outeract_clock::SeededRandom;
     use outeract_domain::Text;
     use outeract_events::sample::Sampler;
+    use outeract_proto::messaging::v1::SendWait;
 
     use super::*;
 

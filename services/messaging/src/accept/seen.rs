@@ -18,11 +18,7 @@ pub(crate) async fn seen(
         return Ok(seen);
     }
     let keys: Vec<_> = requests.iter().map(|request| &request.key_hash[..]).collect();
-    let taken = run!(db, "accept.taken", |conn| store::taken(
-        conn,
-        application.uuid(),
-        &keys
-    ))?;
+    let taken = run!(db, "accept.taken", |conn| store::taken(conn, application.uuid(), &keys))?;
     for taken in taken {
         let index = taken.ordinal as usize - 1;
         if let (Some(seen), Some(request)) = (seen.get_mut(index), requests.get(index)) {

@@ -133,10 +133,7 @@ async fn statuses(
     get_message::statuses(service, application, &replayed).await
 }
 
-fn answer(
-    (id, parts, accepted): Told,
-    statuses: &HashMap<Uuid, SendStatus>,
-) -> Result<SendMessageResponse, Fault> {
+fn answer((id, parts, accepted): Told, statuses: &HashMap<Uuid, SendStatus>) -> Result<SendMessageResponse, Fault> {
     match accepted {
         Accepted::Stored => Ok(stored(id, parts, queued())),
         Accepted::Replayed { first, parts } => {

@@ -15,8 +15,8 @@ use outeract_rpc::reason;
 use outeract_testkit::eventually;
 use tonic::Code;
 
-use crate::send::rows_left;
 use crate::instance::{Client, Instance};
+use crate::send::rows_left;
 use crate::suite::{SOON, Suite, USERS, id, order, request};
 use crate::templates::{short, told};
 use crate::uploading::{delete, jpeg, metadata, upload};
@@ -197,7 +197,9 @@ async fn a_message_is_known_by_its_key_when_its_file_is_gone() {
     let instance = suite.start().await;
     let mut client = instance.client(&suite.key).await;
     let files = instance.files(&suite.key).await;
-    let file = upload(&files, metadata("image/jpeg"), jpeg(1_000)).await.expect("uploaded");
+    let file = upload(&files, metadata("image/jpeg"), jpeg(1_000))
+        .await
+        .expect("uploaded");
     let request = SendMessageRequest {
         content: None,
         file_ids: vec![file.id.clone()],
@@ -270,10 +272,7 @@ async fn a_message_of_a_batch_is_known_by_its_key_when_it_cannot_be_stored_any_m
             Err("IDEMPOTENCY_KEY_REUSED".to_owned())
         ]
     );
-    let replayed: Vec<_> = first
-        .into_iter()
-        .map(|told| told.map(|(id, _)| (id, true)))
-        .collect();
+    let replayed: Vec<_> = first.into_iter().map(|told| told.map(|(id, _)| (id, true))).collect();
     assert_eq!(again[2..], replayed);
 }
 
