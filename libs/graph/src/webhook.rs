@@ -11,11 +11,12 @@ mod user;
 
 pub use card::{Card, CardAddress, CardEmail, CardName, CardOrganization, CardPhone, CardUrl};
 pub use item::{
-    Account, Context, Conversation, Item, Kind, Member, Message, Origin, Pricing, Product, Referral, Sender, Status, Welcome,
+    Account, Context, Conversation, Item, Kind, Member, Message, Origin, Pricing, Product, Referral, Sender, Status,
+    Welcome,
 };
 pub use said::{
-    Button, CallPermission, Edit, Flow, Identity, Medium, Order, OrderItem, Place, Reaction, Reply, Revoke, Said, System,
-    Unknown, Unsupported,
+    Button, CallPermission, Edit, Flow, Identity, Medium, Order, OrderItem, Place, Reaction, Reply, Revoke, Said,
+    System, Unknown, Unsupported,
 };
 pub use split::{Malformed, parse};
 pub use user::{Moved, NotReadable, Preference, Switch, moved, preferences};

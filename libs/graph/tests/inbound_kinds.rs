@@ -54,9 +54,29 @@ async fn every_sample_is_read_as_what_it_is() {
     let accepted = control.inbound(&messages).await.expect("injected");
     let found = items(&control, &sink).await;
     let expected = [
-        "Text", "Image", "Video", "Audio", "Audio", "Document", "Sticker", "Location", "Contacts", "Reaction",
-        "Reaction", "Button", "ButtonReply", "ListReply", "Flow", "CallPermission", "Order", "System", "Edit",
-        "Revoke", "Text", "Text", "Unsupported",
+        "Text",
+        "Image",
+        "Video",
+        "Audio",
+        "Audio",
+        "Document",
+        "Sticker",
+        "Location",
+        "Contacts",
+        "Reaction",
+        "Reaction",
+        "Button",
+        "ButtonReply",
+        "ListReply",
+        "Flow",
+        "CallPermission",
+        "Order",
+        "System",
+        "Edit",
+        "Revoke",
+        "Text",
+        "Text",
+        "Unsupported",
     ];
     for ((kind, accepted), expected) in SAMPLES.into_iter().zip(accepted).zip(expected) {
         let message = found.iter().find_map(|item| match &item.kind {
@@ -83,7 +103,10 @@ async fn every_sample_is_read_as_what_it_is() {
         _ => None,
     });
     let (echo, field) = echo.expect("the echo");
-    assert_eq!((echo.said.words(), field.as_str()), (Some("From the app"), "smb_message_echoes"));
+    assert_eq!(
+        (echo.said.words(), field.as_str()),
+        (Some("From the app"), "smb_message_echoes")
+    );
     assert_eq!(echo.user.wa_id.as_deref(), Some(USER.trim_start_matches('+')));
 
     let wrong = Inbound {

@@ -185,7 +185,10 @@ fn every_event_type_and_every_kind_of_message_is_described() {
     // What the code writes is promised.
     for file in files(&root().join("libs/events/src"), &["rs"]) {
         let code = fs::read_to_string(file).expect("a file");
-        for word in code.split('"').filter(|word| word.starts_with("message.") || word.starts_with("user.")) {
+        for word in code
+            .split('"')
+            .filter(|word| word.starts_with("message.") || word.starts_with("user."))
+        {
             assert!(word.contains('{') || promised.contains(word), "{word}");
         }
     }

@@ -16,8 +16,7 @@ use outeract_proto::tracking::v1::received_content::Kind as Received;
 use outeract_proto::tracking::v1::{
     CallPermissionContent, Conversation as ConversationTold, EditContent, FlowReplyContent, MediaInfo, MessagePayload,
     OrderContent, OrderItem, Pricing as PricingTold, ReceivedContent, Referral, ReferredProduct, ReplyContent,
-    ReplySource, RevokeContent, StatusPayload, SystemContent, UnknownContent,
-    UnsupportedContent, UserIdentity,
+    ReplySource, RevokeContent, StatusPayload, SystemContent, UnknownContent, UnsupportedContent, UserIdentity,
 };
 use time::OffsetDateTime;
 

@@ -37,18 +37,27 @@ async fn of_a_thousand_items_of_three_applications_one_is_bad_one_is_of_an_unkno
     instance.stored(&body).await;
     let answered = begun.elapsed();
     suite.settled().await;
-    println!("answered after {answered:?}, all 1,000 accounted after {:?}", begun.elapsed());
+    println!(
+        "answered after {answered:?}, all 1,000 accounted after {:?}",
+        begun.elapsed()
+    );
 
     assert_eq!(suite.accounts().await, [1_000, 998, 0, 1, 0, 1]);
     let (parked, bad) = (suite.listed(3).await, suite.listed(5).await);
     let listed = |(pointer, reason): &(String, String)| (pointer.clone(), reason.clone());
     assert_eq!(
         listed(&parked[0]),
-        ("/entry/2/changes/1/value/messages/0".to_owned(), "NO_CONNECTION".to_owned())
+        (
+            "/entry/2/changes/1/value/messages/0".to_owned(),
+            "NO_CONNECTION".to_owned()
+        )
     );
     assert_eq!(
         listed(&bad[0]),
-        ("/entry/1/changes/0/value/messages/100".to_owned(), "APPLY_REFUSED".to_owned())
+        (
+            "/entry/1/changes/0/value/messages/100".to_owned(),
+            "APPLY_REFUSED".to_owned()
+        )
     );
     let world = suite.siblings.world();
     for (home, number) in numbers.iter().enumerate() {
@@ -61,7 +70,10 @@ async fn of_a_thousand_items_of_three_applications_one_is_bad_one_is_of_an_unkno
             .inspect(|event| assert_eq!(event.connection_id, number.connection.bytes()))
             .map(event_wamid)
             .collect();
-        assert_eq!(found, (0..COUNTS[home]).map(|index| wamid(home, index)).collect::<Vec<_>>());
+        assert_eq!(
+            found,
+            (0..COUNTS[home]).map(|index| wamid(home, index)).collect::<Vec<_>>()
+        );
         let applied = world
             .applied
             .iter()

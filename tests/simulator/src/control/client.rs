@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::model::{
-    Advance, ChangeNumber, ChangeToken, Echo, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause, Posted, RawChange,
-    RawItem, RawPost, Reset, RuleApplied, Stats, WorldCreated,
+    Advance, ChangeNumber, ChangeToken, Echo, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause, Posted,
+    RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, WorldCreated,
 };
 use crate::config::StatusDelays;
 use crate::faults::{Effect, Match, Rule};

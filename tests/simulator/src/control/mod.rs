@@ -14,8 +14,8 @@ mod user_routes;
 
 pub use client::{Client, ClientError};
 pub use model::{
-    Advance, ChangeNumber, ChangeToken, Echo, Inbound, InboundAccepted, LedgerQuery, NewWorld, NumberCreated, Pause, Posted,
-    RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, Tier, WabaCreated, WorldCreated,
+    Advance, ChangeNumber, ChangeToken, Echo, Inbound, InboundAccepted, LedgerQuery, NewWorld, NumberCreated, Pause,
+    Posted, RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, Tier, WabaCreated, WorldCreated,
 };
 pub(crate) use routes::routes;
 pub use samples::{SAMPLES, sample};

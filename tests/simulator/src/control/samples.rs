@@ -2,9 +2,29 @@ use serde_json::{Map, Value, json};
 
 /// Kinds of messages that users send, as `Inbound.sample` names them.
 pub const SAMPLES: [&str; 23] = [
-    "text", "image", "video", "audio", "voice", "document", "sticker", "location", "contacts", "reaction",
-    "reaction_removal", "button", "button_reply", "list_reply", "flow", "call_permission", "order", "identity", "edit",
-    "revoke", "forwarded", "referral", "unsupported",
+    "text",
+    "image",
+    "video",
+    "audio",
+    "voice",
+    "document",
+    "sticker",
+    "location",
+    "contacts",
+    "reaction",
+    "reaction_removal",
+    "button",
+    "button_reply",
+    "list_reply",
+    "flow",
+    "call_permission",
+    "order",
+    "identity",
+    "edit",
+    "revoke",
+    "forwarded",
+    "referral",
+    "unsupported",
 ];
 
 /// A message of this kind as Meta writes it: type, content and what stands beside them. `about`: the message it refers to, where its kind refers to one. Media have made-up ids: there is
@@ -20,10 +40,7 @@ pub fn sample(kind: &str, about: &str) -> Option<Map<String, Value>> {
         "image" => ("image", with(medium("image/jpeg"), "caption", json!("Look"))),
         "video" => ("video", medium("video/mp4")),
         "audio" => ("audio", medium("audio/mpeg")),
-        "voice" => (
-            "audio",
-            with(medium("audio/ogg; codecs=opus"), "voice", json!(true)),
-        ),
+        "voice" => ("audio", with(medium("audio/ogg; codecs=opus"), "voice", json!(true))),
         "document" => (
             "document",
             with(medium("application/pdf"), "filename", json!("invoice.pdf")),
