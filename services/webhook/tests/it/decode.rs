@@ -114,8 +114,19 @@ async fn one_webhook_of_many_numbers_one_bad_item_and_one_unknown_number() {
     assert!(matches!(&event.payload, Some(Payload::Message(message)) if message.role == "user"));
     assert_eq!(world.events[4].event.as_ref().unwrap().event_type, "message.delivered");
     assert_eq!(world.events[4].origin_event_id, uuid::Uuid::from_u128(5).as_bytes());
-    // What nobody knows is told as Meta wrote it.
-    let hologram = world.events[1].event.as_ref().unwrap();
+    assert_eq!(world.events[5].application_id, second.application.bytes());
+}
+
+#[tokio::test]
+async fn a_message_of_a_type_that_nobody_knows_is_told_as_meta_wrote_it_and_stays_listed() {
+    let (suite, instance) = Suite::with_instance().await;
+    instance.push(vec![Number::new("7", "1").active()]).await;
+    let body = post(&[entry("7", &[change("1", vec![unknown("wamid.HOLOGRAM")], vec![])])]);
+    instance.stored(&body).await;
+    suite.settled().await;
+    assert_eq!(suite.accounts().await, [1, 0, 0, 0, 1, 0]);
+    let world = suite.siblings.world();
+    let hologram = world.events[0].event.as_ref().unwrap();
     let Some(Payload::Message(message)) = &hologram.payload else {
         panic!("a message")
     };
@@ -125,7 +136,6 @@ async fn one_webhook_of_many_numbers_one_bad_item_and_one_unknown_number() {
     assert_eq!((told.r#type.as_str(), told.cut), ("hologram", false));
     let json: serde_json::Value = serde_json::from_str(&told.json).unwrap();
     assert_eq!(json, unknown("wamid.HOLOGRAM"));
-    assert_eq!(world.events[5].application_id, second.application.bytes());
 }
 
 #[tokio::test]
