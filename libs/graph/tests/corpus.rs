@@ -48,7 +48,7 @@ fn written(message: &Message) -> Value {
     json!({
         "what": message.what, "wamid": message.wamid.as_str(), "user": sender(&message.user), "at": message.occurred.unix_timestamp(),
         "opens_window": message.opens_window(), "context": message.context, "referral": message.referral, "group": message.group,
-        "said": message.said,
+        "identity": message.identity, "said": message.said,
     })
 }
 

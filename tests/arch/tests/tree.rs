@@ -158,6 +158,43 @@ fn every_error_reason_is_explained() {
 }
 
 #[test]
+fn every_event_type_and_every_kind_of_message_is_described() {
+    let folder = root().join("proto/outeract/tracking/v1");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).expect("a file");
+    let (page, events, received) = (read("EVENTS.md"), read("event.proto"), read("received.proto"));
+    let between = |text: &str, from: &str, to: &str| {
+        let (_, rest) = text.split_once(from).expect("its beginning");
+        rest.split_once(to).expect("its end").0.to_owned()
+    };
+    let quoted = |text: &str| -> BTreeSet<String> { text.split('`').skip(1).step_by(2).map(str::to_owned).collect() };
+
+    // The comment names types only, but for `EVENTS.md` itself.
+    let mut promised = quoted(&between(&events, "// What happened:", "string event_type"));
+    promised.remove("EVENTS.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    let types = rows.filter_map(|row| row.split_once("` | `").map(|(name, _)| name.to_owned()));
+    let described: BTreeSet<_> = types.filter(|name| name.contains('.')).collect();
+    assert_eq!(described, promised);
+
+    let named = quoted(&page);
+    let kinds = between(&received, "oneof kind {", "}");
+    for kind in kinds.lines().filter_map(|line| line.trim().split_once(" = ")) {
+        let name = kind.0.rsplit(' ').next().expect("a name");
+        assert!(named.contains(&format!("received.{name}")), "{name}");
+    }
+    // What the code writes is promised.
+    for file in files(&root().join("libs/events/src"), &["rs"]) {
+        let code = fs::read_to_string(file).expect("a file");
+        for word in code
+            .split('"')
+            .filter(|word| word.starts_with("message.") || word.starts_with("user."))
+        {
+            assert!(word.contains('{') || promised.contains(word), "{word}");
+        }
+    }
+}
+
+#[test]
 fn documents_name_files_that_exist() {
     let root = root();
     let mut faults = Vec::new();

@@ -93,6 +93,7 @@ const FIELDS: &[&str] = &[
     "template_category_update",
     "user_preferences",
     "user_id_update",
+    "smb_message_echoes",
 ];
 
 // === impl Meta ===

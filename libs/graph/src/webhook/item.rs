@@ -4,7 +4,8 @@ use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
 use super::lenient;
-use super::said::{Said, object};
+use super::read::object;
+use super::said::{Identity, Said};
 
 /// The smallest thing Meta reports: one message, one status, or one change of any other field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,8 @@ pub struct Message {
     pub context: Context,
     /// The advertisement that led the user here.
     pub referral: Option<Box<Referral>>,
+    /// The user's identity, where Meta tells.
+    pub identity: Option<Box<Identity>>,
     /// Meta's id of the group it was sent to.
     pub group: Option<String>,
     /// What it is, in Meta's words, for example `message.image`.
@@ -137,6 +140,17 @@ pub struct Referral {
     /// Meta's id of the click.
     #[serde(default, deserialize_with = "lenient::optional_word")]
     pub ctwa_clid: Option<String>,
+    /// What the chat showed first.
+    #[serde(default, deserialize_with = "lenient::or_default")]
+    pub welcome_message: Welcome,
+}
+
+/// What a chat that began at an advertisement showed first.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+pub struct Welcome {
+    /// Its text.
+    #[serde(default, deserialize_with = "lenient::optional_text")]
+    pub text: Option<String>,
 }
 
 /// News of an account, or of its users.

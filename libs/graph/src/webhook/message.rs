@@ -7,7 +7,8 @@ use time::OffsetDateTime;
 
 use super::item::{Account, Context, Kind, MAX_VALUE, Message, Product, Sender, word_of};
 use super::lenient;
-use super::said::{Bodies, Said, object};
+use super::read::{Bodies, object};
+use super::said::Said;
 
 #[derive(Deserialize)]
 struct WireMessage<'a> {
@@ -35,6 +36,8 @@ struct WireMessage<'a> {
     context: Option<WireContext>,
     #[serde(default, borrow)]
     referral: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    identity: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -127,7 +130,7 @@ impl Kind {
         if user.wa_id.is_none() && user.user_id.is_none() {
             // What is not understood need not name anybody.
             return match said {
-                Said::Unknown => Self::Unsupported { what },
+                Said::Unknown(_) => Self::Unsupported { what },
                 _ => broken("SENDER_MISSING"),
             };
         }
@@ -138,6 +141,7 @@ impl Kind {
             context: message.context.map(WireContext::read).unwrap_or_default(),
             // A referral that cannot be read is left out: the message counts all the same.
             referral: object(message.referral),
+            identity: object(message.identity),
             group: message.group_id,
             what,
             said,

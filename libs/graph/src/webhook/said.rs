@@ -1,8 +1,8 @@
 //! What messages from users say, by Meta's types.
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
+use super::card::Card;
 use super::lenient;
 
 /// What a message says.
@@ -48,7 +48,7 @@ pub enum Said {
     /// Meta cannot show what the user sent.
     Unsupported(Unsupported),
     /// Of a type that this version does not know.
-    Unknown,
+    Unknown(Unknown),
 }
 
 /// A medium at Meta.
@@ -98,134 +98,6 @@ pub struct Place {
     /// Its page on the web.
     #[serde(default, deserialize_with = "lenient::optional_text")]
     pub url: Option<String>,
-}
-
-/// An address card.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct Card {
-    /// The person's name.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub name: CardName,
-    /// Phone numbers.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub phones: Vec<CardPhone>,
-    /// Mail addresses.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub emails: Vec<CardEmail>,
-    /// Postal addresses.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub addresses: Vec<CardAddress>,
-    /// Web addresses.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub urls: Vec<CardUrl>,
-    /// Where the person works.
-    #[serde(default, deserialize_with = "lenient::or_default")]
-    pub org: Option<CardOrganization>,
-    /// Date of birth.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub birthday: Option<String>,
-    /// The card as a vCard.
-    #[serde(default, deserialize_with = "lenient::optional_text")]
-    pub vcard: Option<String>,
-}
-
-/// A person's name on an address card.
-#[derive(Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
-pub struct CardName {
-    /// The whole name.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub formatted_name: Option<String>,
-    /// First name.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub first_name: Option<String>,
-    /// Last name.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub last_name: Option<String>,
-    /// Middle name.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub middle_name: Option<String>,
-    /// For example `Dr.`.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub prefix: Option<String>,
-    /// For example `Jr.`.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub suffix: Option<String>,
-}
-
-/// A phone number on an address card.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct CardPhone {
-    /// The number as it is shown.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub phone: Option<String>,
-    /// For example `CELL`.
-    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
-    pub kind: Option<String>,
-    /// The WhatsApp id that belongs to it.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub wa_id: Option<String>,
-}
-
-/// A mail address on an address card.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct CardEmail {
-    /// The address.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub email: Option<String>,
-    /// For example `WORK`.
-    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
-    pub kind: Option<String>,
-}
-
-/// A postal address on an address card.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct CardAddress {
-    /// Street and house number.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub street: Option<String>,
-    /// City.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub city: Option<String>,
-    /// State or region.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub state: Option<String>,
-    /// Postal code.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub zip: Option<String>,
-    /// Country.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub country: Option<String>,
-    /// ISO 3166 code of the country.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub country_code: Option<String>,
-    /// For example `HOME`.
-    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
-    pub kind: Option<String>,
-}
-
-/// A web address on an address card.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct CardUrl {
-    /// The address.
-    #[serde(default, deserialize_with = "lenient::optional_text")]
-    pub url: Option<String>,
-    /// For example `WORK`.
-    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
-    pub kind: Option<String>,
-}
-
-/// Where a person works.
-#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
-pub struct CardOrganization {
-    /// The company.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub company: Option<String>,
-    /// The department.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub department: Option<String>,
-    /// The person's title.
-    #[serde(default, deserialize_with = "lenient::optional_word")]
-    pub title: Option<String>,
 }
 
 /// A reaction.
@@ -334,6 +206,20 @@ pub struct System {
     pub body: Option<String>,
 }
 
+/// The user's identity at WhatsApp, where a number has such checks on.
+#[derive(Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Identity {
+    /// The business has acknowledged it.
+    #[serde(default, deserialize_with = "lenient::flag")]
+    pub acknowledged: bool,
+    /// Since when it holds, in unix seconds.
+    #[serde(default, deserialize_with = "lenient::optional_integer")]
+    pub created_timestamp: Option<i64>,
+    /// Hash of it.
+    #[serde(default, deserialize_with = "lenient::optional_word")]
+    pub hash: Option<String>,
+}
+
 /// A change of an earlier message.
 #[derive(Clone, PartialEq, Eq, Serialize)]
 pub struct Edit {
@@ -362,166 +248,43 @@ pub struct Unsupported {
     pub title: Option<String>,
 }
 
-/// Where the message's content stands, by its type. Only the one that the type names is read.
-#[derive(Deserialize, Default)]
-pub(super) struct Bodies<'a> {
-    #[serde(default, borrow)]
-    text: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    image: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    video: Option<&'a RawValue>,
-    // Meta has sent voice messages under this name, too.
-    #[serde(default, borrow, alias = "voice")]
-    audio: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    document: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    sticker: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    location: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    contacts: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    reaction: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    button: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    interactive: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    order: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    pub(super) system: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    edit: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    revoke: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    unsupported: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    errors: Option<&'a RawValue>,
+/// What this version does not know, as Meta wrote it.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+pub struct Unknown {
+    /// The JSON, or as much of its beginning as is kept.
+    pub json: String,
+    /// The rest is left out.
+    pub cut: bool,
 }
 
-#[derive(Deserialize)]
-struct WireText {
-    body: String,
+/// Most of a message that is not understood that goes into its event, in bytes; the webhook itself is kept whole.
+const MAX_UNKNOWN: usize = 16 * 1024;
+
+// === impl Unknown ===
+
+impl Unknown {
+    pub(super) fn of(raw: &str) -> Self {
+        let kept = raw.floor_char_boundary(MAX_UNKNOWN);
+        Self {
+            json: raw[..kept].to_owned(),
+            cut: kept < raw.len(),
+        }
+    }
 }
 
-#[derive(Deserialize)]
-struct Interactive<'a> {
-    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
-    kind: Option<String>,
-    #[serde(default, borrow)]
-    button_reply: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    list_reply: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    nfm_reply: Option<&'a RawValue>,
-    #[serde(default, borrow)]
-    call_permission_reply: Option<&'a RawValue>,
-}
+// === impl Place ===
 
-#[derive(Deserialize)]
-struct WireEdit<'a> {
-    #[serde(deserialize_with = "lenient::word")]
-    original_message_id: String,
-    #[serde(borrow)]
-    message: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct Edited {
-    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
-    kind: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct WireError {
-    #[serde(default, deserialize_with = "lenient::integer")]
-    code: i64,
-    #[serde(default, deserialize_with = "lenient::optional_text")]
-    title: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct WireUnsupported {
-    #[serde(rename = "type", default, deserialize_with = "lenient::optional_word")]
-    kind: Option<String>,
-}
-
-/// Longest text of a message that is kept, in bytes: far above Meta's own limit.
-const MAX_BODY: usize = 64 * 1024;
-/// Most address cards and lines of an order that are kept: Meta's own limits are far lower.
-const MAX_LINES: usize = 1_000;
-
-// === impl Bodies ===
-
-impl<'a> Bodies<'a> {
-    /// Of a message.
-    pub(super) fn of(raw: &'a str) -> Self {
-        serde_json::from_str(raw).unwrap_or_default()
+impl Place {
+    /// Both are degrees.
+    pub(super) fn is_on_earth(&self) -> bool {
+        let within = |degrees: &str, most: f64| degrees.trim().parse().is_ok_and(|at: f64| at.abs() <= most);
+        within(&self.latitude, 90.0) && within(&self.longitude, 180.0)
     }
 }
 
 // === impl Said ===
 
 impl Said {
-    /// What a message of this type says. None: it is not what Meta documents.
-    pub(super) fn read(kind: &str, bodies: &Bodies<'_>) -> Option<Self> {
-        match kind {
-            "text" => text(bodies.text).map(Self::Text),
-            "image" => object(bodies.image).map(Self::Image),
-            "video" => object(bodies.video).map(Self::Video),
-            "audio" | "voice" => object(bodies.audio).map(Self::Audio),
-            "document" => object(bodies.document).map(Self::Document),
-            "sticker" => object(bodies.sticker).map(Self::Sticker),
-            "location" => object(bodies.location).map(Box::new).map(Self::Location),
-            "contacts" => list(bodies.contacts).map(Self::Contacts),
-            "reaction" => object(bodies.reaction).map(Self::Reaction),
-            "button" => object(bodies.button).map(Self::Button),
-            "interactive" => Self::interactive(bodies),
-            "order" => object(bodies.order)
-                .filter(|order: &Order| order.product_items.len() <= MAX_LINES)
-                .map(Self::Order),
-            "system" => object(bodies.system).map(Self::System),
-            "edit" => Self::edit(bodies.edit?),
-            "revoke" => object(bodies.revoke).map(Self::Revoke),
-            "unsupported" | "unknown" => Some(Self::Unsupported(unsupported(bodies))),
-            _ => Some(Self::Unknown),
-        }
-    }
-
-    fn interactive(bodies: &Bodies<'_>) -> Option<Self> {
-        // Meta has sent such messages without a body, and its error beside them.
-        let Some(raw) = bodies.interactive else {
-            return Some(Self::Unsupported(unsupported(bodies)));
-        };
-        let interactive: Interactive<'_> = serde_json::from_str(raw.get()).ok()?;
-        match interactive.kind.as_deref() {
-            Some("button_reply") => object(interactive.button_reply).map(Self::ButtonReply),
-            Some("list_reply") => object(interactive.list_reply).map(Self::ListReply),
-            Some("nfm_reply") => object(interactive.nfm_reply).map(Self::Flow),
-            Some("call_permission_reply") => object(interactive.call_permission_reply).map(Self::CallPermission),
-            _ => Some(Self::Unknown),
-        }
-    }
-
-    fn edit(raw: &RawValue) -> Option<Self> {
-        let edit: WireEdit<'_> = serde_json::from_str(raw.get()).ok()?;
-        let edited: Edited = object(Some(edit.message))?;
-        let kind = edited.kind.as_deref().unwrap_or_default();
-        // An edit of an edit is none.
-        let said = if kind == "edit" {
-            Self::Unknown
-        } else {
-            Self::read(kind, &Bodies::of(edit.message.get()))?
-        };
-        Some(Self::Edit(Box::new(Edit {
-            original: edit.original_message_id,
-            said,
-        })))
-    }
-
     /// What the user wrote, or what stands on what they pressed.
     pub fn words(&self) -> Option<&str> {
         match self {
@@ -548,35 +311,8 @@ impl Said {
     pub fn opens_window(&self) -> bool {
         !matches!(
             self,
-            Self::System(_) | Self::Edit(_) | Self::Revoke(_) | Self::Unsupported(_) | Self::Unknown
+            Self::System(_) | Self::Edit(_) | Self::Revoke(_) | Self::Unsupported(_) | Self::Unknown(_)
         )
-    }
-}
-
-fn text(raw: Option<&RawValue>) -> Option<String> {
-    let text: WireText = serde_json::from_str(raw?.get()).ok()?;
-    (text.body.len() <= MAX_BODY).then_some(text.body)
-}
-
-/// A struct is read from an array too: insist on an object.
-pub(super) fn object<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
-    let raw = raw?.get();
-    raw.starts_with('{').then(|| serde_json::from_str(raw).ok()).flatten()
-}
-
-fn list<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<Vec<T>> {
-    let list: Vec<T> = serde_json::from_str(raw?.get()).ok()?;
-    (list.len() <= MAX_LINES).then_some(list)
-}
-
-fn unsupported(bodies: &Bodies<'_>) -> Unsupported {
-    let told: WireUnsupported = object(bodies.unsupported).unwrap_or_default();
-    let errors: Vec<WireError> = list(bodies.errors).unwrap_or_default();
-    let error = errors.into_iter().next().unwrap_or_default();
-    Unsupported {
-        kind: told.kind,
-        code: error.code,
-        title: error.title,
     }
 }
 
@@ -603,7 +339,7 @@ impl std::fmt::Debug for Said {
             Self::Edit(_) => "Edit",
             Self::Revoke(_) => "Revoke",
             Self::Unsupported(_) => "Unsupported",
-            Self::Unknown => "Unknown",
+            Self::Unknown(_) => "Unknown",
         })
     }
 }

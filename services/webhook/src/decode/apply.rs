@@ -96,6 +96,10 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
     };
     for (one, result) in recorded.into_iter().zip(results) {
         fates[one.index] = match result {
+            // Its event shows it as Meta wrote it; the item stays for a version that understands it.
+            Ok(RecordResult::Recorded | RecordResult::Duplicate) if let Some(what) = one.unknown() => {
+                one.not_understood(what)
+            }
             Ok(RecordResult::Recorded) => Fate::Applied,
             Ok(RecordResult::Duplicate) => Fate::Duplicate,
             Ok(RecordResult::Refused | RecordResult::Unspecified) | Err(_) => one.quarantined(reason::EVENT_REFUSED),
@@ -161,9 +165,19 @@ impl Routed<'_> {
 
     /// A message whose sender cannot be named.
     fn senderless(&self) -> Fate {
+        self.unknown().map_or_else(
+            || self.quarantined(reason::SENDER_UNREADABLE),
+            |what| self.not_understood(what),
+        )
+    }
+
+    /// What it is, if it is a message of a type that this version does not know.
+    fn unknown(&self) -> Option<&str> {
         match &self.item.kind {
-            Kind::Message(message) if message.said == Said::Unknown => self.not_understood(&message.what),
-            _ => self.quarantined(reason::SENDER_UNREADABLE),
+            Kind::Message(message) | Kind::Echo(message) if matches!(message.said, Said::Unknown(_)) => {
+                Some(&message.what)
+            }
+            _ => None,
         }
     }
 
@@ -178,12 +192,6 @@ impl Routed<'_> {
     /// The event of an item that messaging has applied, or what became of it without one.
     fn event(&self, applied: Result<Applied, tonic::Code>) -> Result<Option<EventRecord>, Fate> {
         match (&self.item.kind, applied) {
-            // Messaging knows the user now and can answer; the item stays for a version that understands it.
-            (Kind::Message(message) | Kind::Echo(message), Ok(Applied::Inbound { .. }))
-                if message.said == Said::Unknown =>
-            {
-                Err(self.not_understood(&message.what))
-            }
             (Kind::Message(message), Ok(Applied::Inbound { contact, file })) => {
                 Ok(Some(self.message_event(message, false, contact, file)))
             }

@@ -16,7 +16,7 @@ use outeract_proto::tracking::v1::received_content::Kind as Received;
 use outeract_proto::tracking::v1::{
     CallPermissionContent, Conversation as ConversationTold, EditContent, FlowReplyContent, MediaInfo, MessagePayload,
     OrderContent, OrderItem, Pricing as PricingTold, ReceivedContent, Referral, ReferredProduct, ReplyContent,
-    ReplySource, RevokeContent, StatusPayload, SystemContent, UnsupportedContent,
+    ReplySource, RevokeContent, StatusPayload, SystemContent, UnknownContent, UnsupportedContent, UserIdentity,
 };
 use time::OffsetDateTime;
 
@@ -27,7 +27,7 @@ pub(super) fn payload(message: &Message, file: Option<&str>) -> MessagePayload {
     let received = if content.is_some() {
         None
     } else {
-        received(&message.said)
+        received(&message.said, &message.what)
     };
     MessagePayload {
         content: content.map(|kind| MessageContent { kind: Some(kind) }),
@@ -50,12 +50,18 @@ pub(super) fn payload(message: &Message, file: Option<&str>) -> MessagePayload {
             video_url: text(told.video_url.as_deref()),
             thumbnail_url: text(told.thumbnail_url.as_deref()),
             ctwa_clid: text(told.ctwa_clid.as_deref()),
+            welcome_text: text(told.welcome_message.text.as_deref()),
         }),
         group_id: text(message.group.as_deref()),
         media_info: message.said.medium().map(|medium| MediaInfo {
             mime_type: text(medium.mime_type.as_deref()),
             sha256: text(medium.sha256.as_deref()),
             animated: medium.animated,
+        }),
+        identity: message.identity.as_ref().map(|told| UserIdentity {
+            acknowledged: told.acknowledged,
+            create_time: told.created_timestamp.and_then(time),
+            hash: text(told.hash.as_deref()),
         }),
         ..MessagePayload::default()
     }
@@ -205,7 +211,7 @@ fn card(card: &Card) -> ContactCard {
 }
 
 /// As content of which nothing like it can be sent.
-fn received(said: &Said) -> Option<Received> {
+fn received(said: &Said, what: &str) -> Option<Received> {
     Some(match said {
         Said::Button(button) => Received::Reply(pressed(button)),
         Said::ButtonReply(reply) => Received::Reply(chosen(reply, ReplySource::Button)),
@@ -219,6 +225,11 @@ fn received(said: &Said) -> Option<Received> {
             original_external_message_id: revoke.original_message_id.clone(),
         }),
         Said::Unsupported(unsupported) => Received::Unsupported(not_shown(unsupported)),
+        Said::Unknown(unknown) => Received::Unknown(UnknownContent {
+            r#type: what.strip_prefix("message.").unwrap_or(what).to_owned(),
+            json: unknown.json.clone(),
+            cut: unknown.cut,
+        }),
         _ => return None,
     })
 }

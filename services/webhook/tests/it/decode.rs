@@ -2,6 +2,7 @@ use std::collections::HashSet;
 
 use outeract_proto::connection::v1::ConnectionState;
 use outeract_proto::tracking::v1::event::Payload;
+use outeract_proto::tracking::v1::received_content::Kind as Received;
 use outeract_testkit::eventually;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -30,7 +31,7 @@ async fn one_webhook_of_many_numbers_one_bad_item_and_one_unknown_number() {
                     vec![
                         text("wamid.1", "eins"),
                         text("wamid.POISON", "x"),
-                        unknown("wamid.IMAGE"),
+                        unknown("wamid.HOLOGRAM"),
                         text("wamid.2", "zwei"),
                     ],
                     vec![
@@ -65,7 +66,14 @@ async fn one_webhook_of_many_numbers_one_bad_item_and_one_unknown_number() {
     assert_eq!(suite.accounts().await, [14, 6, 0, 1, 2, 5]);
     assert_eq!(
         suite.siblings.recorded(),
-        ["wamid.1", "wamid.2", "wamid.OUT", "wamid.OUT", "wamid.3"]
+        [
+            "wamid.1",
+            "wamid.HOLOGRAM",
+            "wamid.2",
+            "wamid.OUT",
+            "wamid.OUT",
+            "wamid.3"
+        ]
     );
     assert_eq!(
         suite.listed(3).await,
@@ -104,9 +112,30 @@ async fn one_webhook_of_many_numbers_one_bad_item_and_one_unknown_number() {
     assert!(by.platform_user_id.starts_with("pu_"));
     assert_eq!((to.external_id.as_str(), to.system), ("+15550783881", true));
     assert!(matches!(&event.payload, Some(Payload::Message(message)) if message.role == "user"));
-    assert_eq!(world.events[3].event.as_ref().unwrap().event_type, "message.delivered");
-    assert_eq!(world.events[3].origin_event_id, uuid::Uuid::from_u128(5).as_bytes());
-    assert_eq!(world.events[4].application_id, second.application.bytes());
+    assert_eq!(world.events[4].event.as_ref().unwrap().event_type, "message.delivered");
+    assert_eq!(world.events[4].origin_event_id, uuid::Uuid::from_u128(5).as_bytes());
+    assert_eq!(world.events[5].application_id, second.application.bytes());
+}
+
+#[tokio::test]
+async fn a_message_of_a_type_that_nobody_knows_is_told_as_meta_wrote_it_and_stays_listed() {
+    let (suite, instance) = Suite::with_instance().await;
+    instance.push(vec![Number::new("7", "1").active()]).await;
+    let body = post(&[entry("7", &[change("1", vec![unknown("wamid.HOLOGRAM")], vec![])])]);
+    instance.stored(&body).await;
+    suite.settled().await;
+    assert_eq!(suite.accounts().await, [1, 0, 0, 0, 1, 0]);
+    let world = suite.siblings.world();
+    let hologram = world.events[0].event.as_ref().unwrap();
+    let Some(Payload::Message(message)) = &hologram.payload else {
+        panic!("a message")
+    };
+    let Some(Received::Unknown(told)) = message.received.as_ref().and_then(|said| said.kind.as_ref()) else {
+        panic!("unknown: {message:?}")
+    };
+    assert_eq!((told.r#type.as_str(), told.cut), ("hologram", false));
+    let json: serde_json::Value = serde_json::from_str(&told.json).unwrap();
+    assert_eq!(json, unknown("wamid.HOLOGRAM"));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 )]
 
 mod account;
+mod batch;
 mod bodies;
 mod budget;
 mod decode;

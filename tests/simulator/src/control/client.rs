@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::model::{
-    Advance, ChangeNumber, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause, Posted, RawChange,
-    RawItem, RawPost, Reset, RuleApplied, Stats, WorldCreated,
+    Advance, ChangeNumber, ChangeToken, Echo, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause, Posted,
+    RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, WorldCreated,
 };
 use crate::config::StatusDelays;
 use crate::faults::{Effect, Match, Rule};
@@ -88,6 +88,11 @@ impl Client {
     /// Lets users write. The windows open at once; the webhooks follow.
     pub async fn inbound(&self, messages: &[Inbound]) -> Answer<Vec<InboundAccepted>> {
         decode(&self.call(Method::POST, "inbound", messages).await?)
+    }
+
+    /// Lets businesses write from their own apps.
+    pub async fn echoes(&self, messages: &[Echo]) -> Answer<Vec<InboundAccepted>> {
+        decode(&self.call(Method::POST, "echoes", messages).await?)
     }
 
     /// Sends items of any kind in webhooks of their numbers.

@@ -2,9 +2,11 @@
 
 mod account_routes;
 mod client;
+mod echo_routes;
 mod media_routes;
 mod model;
 mod routes;
+mod samples;
 mod sending;
 mod sending_client;
 mod template_routes;
@@ -12,10 +14,11 @@ mod user_routes;
 
 pub use client::{Client, ClientError};
 pub use model::{
-    Advance, ChangeNumber, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld, NumberCreated, Pause, Posted,
-    RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, Tier, WabaCreated, WorldCreated,
+    Advance, ChangeNumber, ChangeToken, Echo, Inbound, InboundAccepted, LedgerQuery, NewWorld, NumberCreated, Pause,
+    Posted, RawChange, RawItem, RawPost, Reset, RuleApplied, Stats, Tier, WabaCreated, WorldCreated,
 };
 pub(crate) use routes::routes;
+pub use samples::{SAMPLES, sample};
 pub use sending::{
     BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated, MediumState,
     NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, Told, UserSeen,

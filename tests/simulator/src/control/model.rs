@@ -126,10 +126,31 @@ pub struct Inbound {
     pub wamid: Option<String>,
     /// The id of the message it replies to.
     pub reply_to: Option<String>,
-    /// The message's type and content in place of the text: `{"type": "image", "image": {…}}`. All types but `edit`, `revoke` and `system` open the user's window.
+    /// The message's type and content in place of the text: `{"type": "image", "image": {…}}`, and whatever stands beside it such as `context`, `referral` or `group_id`. All types but
+    /// `edit`, `revoke`, `system` and `unsupported` open the user's window, except in groups.
     pub message: Option<serde_json::Map<String, serde_json::Value>>,
+    /// A ready message of this kind instead, see `SAMPLES`; what refers to a message refers to `reply_to`.
+    pub sample: Option<String>,
     /// The user's id instead of the computed one. With an empty `from` the user has no number that businesses see.
     pub user_id: Option<String>,
+}
+
+/// A message that the business sends from its own app. It comes only to apps that have subscribed to `smb_message_echoes`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Echo {
+    /// The number it is sent from.
+    pub phone_number_id: String,
+    /// The user's number; a `+` is dropped.
+    pub to: String,
+    /// What it says.
+    pub text: String,
+    /// Type and content in place of the text.
+    pub message: Option<serde_json::Map<String, serde_json::Value>>,
+    /// Unix seconds; absent: now.
+    pub timestamp: Option<i64>,
+    /// Its id; absent: a new one.
+    pub wamid: Option<String>,
 }
 
 /// An injected message.
@@ -286,5 +307,15 @@ impl Tier {
             Self::Users100K => Some(100_000),
             Self::Unlimited => None,
         }
+    }
+}
+
+// === impl Inbound ===
+
+impl Inbound {
+    /// It is a sample whose content names the message it is about.
+    pub(super) fn names_another(&self) -> bool {
+        let kinds = ["reaction", "reaction_removal", "edit", "revoke"];
+        self.sample.as_deref().is_some_and(|sample| kinds.contains(&sample))
     }
 }

@@ -15,8 +15,9 @@ use super::model::{
     Advance, ChangeToken, Inbound, InboundAccepted, LedgerQuery, NewWorld, Pause, Posted, RawChange, RawItem, RawPost,
     Reset, RuleApplied, Stats, WorldCreated,
 };
+use super::samples::sample;
 use super::sending::ReceiptQuery;
-use super::{account_routes, media_routes, template_routes, user_routes};
+use super::{account_routes, echo_routes, media_routes, template_routes, user_routes};
 use crate::config::StatusDelays;
 use crate::faults::Rule;
 use crate::ledger::{Accepted, Entry, Receipt, Summary};
@@ -26,7 +27,7 @@ use crate::world::hmac_hex;
 use crate::{deliver, known, webhook};
 
 /// Types of inbound messages that open no window.
-const SILENT: [&str; 3] = ["edit", "revoke", "system"];
+const SILENT: [&str; 4] = ["edit", "revoke", "system", "unsupported"];
 /// Acceptances on one page at most.
 const PAGE: usize = 10_000;
 
@@ -56,6 +57,7 @@ pub(crate) fn routes() -> Router<Arc<Meta>> {
         )
         .route("/control/tokens", patch(change_token))
         .route("/control/inbound", post(inbound))
+        .route("/control/echoes", post(echo_routes::echoes))
         .route("/control/items", post(raw_items))
         .route("/control/changes", post(raw_changes))
         .route("/control/posts", post(raw_post))
@@ -131,11 +133,14 @@ async fn inbound(
             .introduce(number.portfolio.viewer(), from, message.user_id.as_deref());
         let at = message.timestamp.unwrap_or(now_ms / 1_000);
         let wamid = message.wamid.clone().unwrap_or_else(|| meta.ids.inbound(from));
-        let kind = message.message.as_ref().and_then(|other| other.get("type")?.as_str());
+        let ready = ready(message)?;
+        let other = message.message.as_ref().or(ready.as_ref());
+        let kind = other.and_then(|other| other.get("type")?.as_str());
+        let group = other.is_some_and(|other| other.contains_key("group_id"));
         let known = known::Message::inbound(&number.id, &user.key, at * 1_000, kind == Some("reaction"));
         meta.known.note(&wamid, known);
         let mut limits = number.limits.lock().unwrap_or_else(PoisonError::into_inner);
-        if !kind.is_some_and(|kind| SILENT.contains(&kind)) {
+        if !group && !kind.is_some_and(|kind| SILENT.contains(&kind)) {
             limits.open_window(&user.key, at * 1_000);
         }
         // What comes in counts, but Meta does not refuse a user.
@@ -144,21 +149,34 @@ async fn inbound(
         let said = webhook::Said {
             name: message.name.as_deref().unwrap_or("Simulated User"),
             text: &message.text,
-            other: message.message.as_ref(),
-            reply_to: message.reply_to.as_deref(),
+            other,
+            // What has a context of its own, or names the message in its content, needs no other.
+            reply_to: message
+                .reply_to
+                .as_deref()
+                .filter(|_| !message.names_another() && !other.is_some_and(|other| other.contains_key("context"))),
         };
         let (item, contact) = webhook::message(&number, &user, &wamid, at, &said);
         updates.push(Update::Item {
             number,
             list: "messages",
             item: Arc::from(item),
-            contact: Some(Arc::from(contact)),
+            // Meta shows nobody beside what it says itself.
+            contact: (kind != Some("system")).then(|| Arc::from(contact)),
         });
         accepted.push(InboundAccepted { wamid });
     }
     meta.ledger.lock().unwrap_or_else(PoisonError::into_inner).inbound += messages.len() as u64;
     meta.outbox.now(updates);
     Ok(Json(accepted))
+}
+
+/// The ready message that is asked for.
+fn ready(message: &Inbound) -> Result<Option<serde_json::Map<String, serde_json::Value>>, Problem> {
+    let Some(kind) = &message.sample else { return Ok(None) };
+    sample(kind, message.reply_to.as_deref().unwrap_or_default())
+        .map(Some)
+        .ok_or_else(|| (StatusCode::BAD_REQUEST, "no such sample".to_owned()))
 }
 
 async fn raw_items(State(meta): Shared, Json(items): Json<Vec<RawItem>>) -> Result<StatusCode, Problem> {
