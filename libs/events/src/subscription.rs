@@ -29,6 +29,11 @@ impl SubscriptionDisabled {
             reason: self.reason.to_owned(),
         };
         let event = event("subscription.disabled", self.at, Payload::SubscriptionDisabled(payload));
-        record(self.application, event_id::disabled(self.subscription, self.at), None, event)
+        record(
+            self.application,
+            event_id::disabled(self.subscription, self.at),
+            None,
+            event,
+        )
     }
 }

@@ -98,7 +98,12 @@ pub(crate) fn event(event_type: &str, at: OffsetDateTime, payload: Payload) -> E
     }
 }
 
-pub(crate) fn record(application: ApplicationId, id: EventId, connection: Option<ConnectionId>, event: Event) -> EventRecord {
+pub(crate) fn record(
+    application: ApplicationId,
+    id: EventId,
+    connection: Option<ConnectionId>,
+    event: Event,
+) -> EventRecord {
     EventRecord {
         application_id: application.bytes(),
         id: id.bytes(),

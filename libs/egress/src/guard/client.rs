@@ -165,7 +165,11 @@ impl Guarded {
     }
 
     fn side(&self, target: &Target) -> &Side {
-        if target.allowed_only { &self.allowed_only } else { &self.usual }
+        if target.allowed_only {
+            &self.allowed_only
+        } else {
+            &self.usual
+        }
     }
 }
 

@@ -141,11 +141,18 @@ mod tests {
 
     #[test]
     fn a_target_is_a_public_https_url() {
-        for fine in ["https://hooks.example.com/x?y=1", "https://example.com:8443", "https://8.8.8.8/"] {
+        for fine in [
+            "https://hooks.example.com/x?y=1",
+            "https://example.com:8443",
+            "https://8.8.8.8/",
+        ] {
             assert!(Policy::strict().target(fine).is_ok(), "{fine}");
         }
         assert_eq!(refused("hooks.example.com"), Refused::Form);
-        assert_eq!(refused(&format!("https://example.com/{}", "a".repeat(2_048))), Refused::Form);
+        assert_eq!(
+            refused(&format!("https://example.com/{}", "a".repeat(2_048))),
+            Refused::Form
+        );
         assert_eq!(refused("http://example.com"), Refused::Scheme);
         assert_eq!(refused("ftp://example.com"), Refused::Scheme);
         assert_eq!(refused("https://user@example.com"), Refused::User);
@@ -157,16 +164,33 @@ mod tests {
     #[test]
     fn every_spelling_of_an_inner_address_is_refused() {
         for url in [
-            "https://127.0.0.1", "https://127.1", "https://2130706433", "https://0x7f000001", "https://0177.0.0.1",
-            "https://[::1]", "https://[::ffff:127.0.0.1]", "https://[::ffff:7f00:1]", "https://169.254.169.254",
-            "https://[64:ff9b::a9fe:a9fe]", "https://[2002:a9fe:a9fe::1]", "https://[fd00:ec2::254]", "https://0",
-            "https://１２７.０.０.１", "https://10.0.0.1.", "https://[fe80::1]",
+            "https://127.0.0.1",
+            "https://127.1",
+            "https://2130706433",
+            "https://0x7f000001",
+            "https://0177.0.0.1",
+            "https://[::1]",
+            "https://[::ffff:127.0.0.1]",
+            "https://[::ffff:7f00:1]",
+            "https://169.254.169.254",
+            "https://[64:ff9b::a9fe:a9fe]",
+            "https://[2002:a9fe:a9fe::1]",
+            "https://[fd00:ec2::254]",
+            "https://0",
+            "https://１２７.０.０.１",
+            "https://10.0.0.1.",
+            "https://[fe80::1]",
         ] {
             assert_eq!(refused(url), Refused::Address, "{url}");
         }
         for url in [
-            "https://localhost", "https://LOCALHOST.", "https://metadata.google.internal", "https://kubernetes",
-            "https://tracking.outeract.svc.cluster.local", "https://metadata.example.com", "https://a.localhost",
+            "https://localhost",
+            "https://LOCALHOST.",
+            "https://metadata.google.internal",
+            "https://kubernetes",
+            "https://tracking.outeract.svc.cluster.local",
+            "https://metadata.example.com",
+            "https://a.localhost",
         ] {
             assert_eq!(refused(url), Refused::Host, "{url}");
         }

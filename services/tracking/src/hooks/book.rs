@@ -69,6 +69,16 @@ pub(crate) fn is_passing(error: &SubmitError<sqlx::Error>) -> bool {
 
 // === impl Record ===
 
+impl Record {
+    async fn write(&self, columns: &Arc<(Moves, Outcomes)>) -> Result<Vec<Uuid>, sqlx::Error> {
+        let columns = Arc::clone(columns);
+        retry(&self.pool, "delivery.record", async move |conn| {
+            delivery::record(conn, &columns.0, &columns.1).await
+        })
+        .await
+    }
+}
+
 impl Flush for Record {
     type Item = Note;
     /// Whether the subscription is still the caller's.
@@ -82,11 +92,12 @@ impl Flush for Record {
 
     async fn flush(&self, notes: &[Note]) -> Result<Vec<bool>, FlushError<sqlx::Error>> {
         let columns = Arc::new(columns(notes));
-        let moved = retry(&self.pool, "delivery.record", async |conn| {
-            delivery::record(conn, &columns.0, &columns.1).await
-        })
-        .await;
-        let moved: Vec<Uuid> = moved.map_err(|error: sqlx::Error| match classify(&error) {
+        let moved = match self.write(&columns).await {
+            // Going there twice changes nothing but a count of failures.
+            Err(error) if classify(&error) == Class::CommitUnknown => self.write(&columns).await,
+            moved => moved,
+        };
+        let moved = moved.map_err(|error| match classify(&error) {
             Class::Data => FlushError::Poison(error),
             Class::Conflict | Class::Unavailable | Class::CommitUnknown | Class::Bug => FlushError::Whole(error),
         })?;
@@ -152,7 +163,11 @@ mod tests {
                 id: Uuid::from_u128(delivery),
                 event: Uuid::from_u128(9),
                 event_type: "message.inbound".to_owned(),
-                outcome: if success { delivery::SUCCEEDED } else { delivery::PENDING },
+                outcome: if success {
+                    delivery::SUCCEEDED
+                } else {
+                    delivery::PENDING
+                },
                 attempts: position as i32,
                 tries: 1,
                 delay: 5.0,

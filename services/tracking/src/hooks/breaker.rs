@@ -31,9 +31,14 @@ pub(super) struct Breaker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Closed,
-    Open { until: Instant, pause: Duration },
+    Open {
+        until: Instant,
+        pause: Duration,
+    },
     /// One attempt decides.
-    Probing { pause: Duration },
+    Probing {
+        pause: Duration,
+    },
 }
 
 /// What may be begun.

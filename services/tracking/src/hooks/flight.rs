@@ -55,18 +55,6 @@ struct Prepared {
     body: Bytes,
 }
 
-// === impl Job ===
-
-impl Job {
-    /// The id of its delivery. `None`: the event's id is none.
-    pub(super) fn delivery(&self, whose: Whose) -> Option<DeliveryId> {
-        match self {
-            Self::First { event, .. } => delivery(whose, event).map(|(id, _)| id),
-            Self::Again(due) => Some(DeliveryId::from_uuid(due.id)),
-        }
-    }
-}
-
 /// Makes an attempt, once there is a place for it. An error means that it could not be made for a reason of ours: it was not begun.
 pub(super) async fn fly(
     shared: Arc<Shared>,
@@ -155,7 +143,10 @@ fn outcome(
         (Some(prepared), _) => (prepared.id.uuid(), prepared.event, prepared.event_type),
         (None, Job::Again(due)) => (due.id, due.event_id, due.event_type.clone()),
         (None, Job::First { event, .. }) => {
-            return Err(Fault::internal(format!("an event of type {} has no id", event.event_type)));
+            return Err(Fault::internal(format!(
+                "an event of type {} has no id",
+                event.event_type
+            )));
         }
     };
     let made = i32::from(attempted.is_some());
@@ -183,9 +174,7 @@ fn next(attempted: &Attempted, tries: i32, shared: &Shared) -> (i16, Duration) {
     match attempted.verdict {
         Verdict::Delivered => (SUCCEEDED, Duration::ZERO),
         Verdict::Gone => (FAILED, Duration::ZERO),
-        Verdict::Failed | Verdict::Busy => {
-            schedule::pause(tries, attempted.retry_after, shared.vault.random())
-                .map_or((FAILED, Duration::ZERO), |pause| (PENDING, pause))
-        }
+        Verdict::Failed | Verdict::Busy => schedule::pause(tries, attempted.retry_after, shared.vault.random())
+            .map_or((FAILED, Duration::ZERO), |pause| (PENDING, pause)),
     }
 }

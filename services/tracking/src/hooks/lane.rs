@@ -404,10 +404,7 @@ impl Lane {
         match disabled.await {
             Ok(()) => self.told.stop.cancel(),
             // Found out again by the next delivery.
-            Err(error) => tracing::warn!(
-                "Cannot disable a subscription: {}",
-                outeract_postgres::Summary(&error)
-            ),
+            Err(error) => tracing::warn!("Cannot disable a subscription: {}", outeract_postgres::Summary(&error)),
         }
     }
 }

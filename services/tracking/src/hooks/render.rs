@@ -94,7 +94,9 @@ fn fields(event: &Event) -> Result<DynamicMessage, Unrenderable> {
     };
     let mut dynamic = DynamicMessage::new(descriptor);
     dynamic.transcode_from(&bare).map_err(|_| Unrenderable)?;
-    set_of(&dynamic, "payload").map(|(_, fields)| fields).ok_or(Unrenderable)
+    set_of(&dynamic, "payload")
+        .map(|(_, fields)| fields)
+        .ok_or(Unrenderable)
 }
 
 /// The field of a oneof that is set, and the message in it.
@@ -157,10 +159,7 @@ fn status_payload(
 
 /// The words of a message, as far as its kind has some.
 fn words(kind: &DynamicMessage) -> String {
-    WORDS
-        .iter()
-        .find_map(|name| string(kind, name))
-        .unwrap_or_default()
+    WORDS.iter().find_map(|name| string(kind, name)).unwrap_or_default()
 }
 
 fn string(message: &DynamicMessage, name: &str) -> Option<String> {

@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use metrics::{counter, histogram};
-use outeract_clock::SharedClock;
+use outeract_clock::{Clock, SharedClock};
 use outeract_egress::Cause;
 use outeract_egress::guard::{Answer, CallError, Guarded, Target};
 use outeract_events::timestamp;
 use outeract_proto::tracking::v1::{DeliveryAttempt, DeliveryFailure};
 use outeract_seal::Secret;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 
 use super::sign;
@@ -62,6 +63,16 @@ pub(crate) enum Verdict {
 impl Sender {
     pub(crate) fn new(guarded: Guarded, clock: SharedClock) -> Self {
         Self { guarded, clock }
+    }
+
+    /// What ids and times go by.
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The present moment.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.clock.now()
     }
 
     /// What judges targets.

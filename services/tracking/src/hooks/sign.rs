@@ -69,8 +69,14 @@ mod tests {
         assert_ne!(generate(&SeededRandom::new(1)), generate(&SeededRandom::new(2)));
         assert!(is_secret(&"a".repeat(32)));
         for refused in [
-            "", "whsec_", "whsec_AAAA", &"a".repeat(31), &"a".repeat(257), &format!("{} b", "a".repeat(32)),
-            &"ä".repeat(32), "whsec_not base64 at all, but long enough",
+            "",
+            "whsec_",
+            "whsec_AAAA",
+            &"a".repeat(31),
+            &"a".repeat(257),
+            &format!("{} b", "a".repeat(32)),
+            &"ä".repeat(32),
+            "whsec_not base64 at all, but long enough",
         ] {
             assert!(!is_secret(refused), "{refused}");
         }

@@ -11,7 +11,7 @@ use outeract_events::SubscriptionDisabled;
 use outeract_postgres::Summary;
 use outeract_rpc::Fault;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -45,6 +45,7 @@ pub(crate) struct Supervisor {
 struct Running {
     held: Held,
     told: Arc<Told>,
+    task: Id,
 }
 
 // === impl Supervisor ===
@@ -83,7 +84,7 @@ impl Supervisor {
                 () = stop.cancelled() => break,
                 _ = beats.tick() => self.beat().await,
                 () = changed.notified() => self.beat().await,
-                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended.ok()).await,
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => self.ended(ended).await,
                 _ = polls.tick(), if !self.lanes.is_empty() => self.poll().await,
             };
             match outcome {
@@ -100,7 +101,10 @@ impl Supervisor {
         }
         while self.tasks.join_next().await.is_some() {}
         if let Err(error) = worker::leave(&self.shared.pool, self.worker).await {
-            tracing::warn!("Subscriptions are free only once this process is missed: {}", Summary(&error));
+            tracing::warn!(
+                "Subscriptions are free only once this process is missed: {}",
+                Summary(&error)
+            );
         }
     }
 
@@ -109,7 +113,9 @@ impl Supervisor {
         let begun = Instant::now();
         let pool = self.shared.pool.clone();
         let expiry = EXPIRY.as_secs_f64();
-        let census = worker::beat(&pool, self.worker, expiry).await.map_err(fault::database)?;
+        let census = worker::beat(&pool, self.worker, expiry)
+            .await
+            .map_err(fault::database)?;
         self.shared.beaten(begun);
         let share = (census.active + census.workers - 1) / census.workers.max(1);
         if census.mine < share {
@@ -148,17 +154,22 @@ impl Supervisor {
             }
             let told = Arc::new(Told::default());
             let lane = Lane::new(Arc::clone(&self.shared), Arc::clone(&told), held);
-            self.tasks.spawn(lane.run());
-            self.lanes.insert(id, Running { held, told });
+            let task = self.tasks.spawn(lane.run()).id();
+            self.lanes.insert(id, Running { held, told, task });
         }
     }
 
     /// A lane has ended: somebody may have its subscription.
-    async fn ended(&mut self, id: Option<Uuid>) -> Result<(), Fault> {
-        let Some(id) = id else {
-            // It panicked: which one is found by the next heartbeat, which sees its token canceled.
-            return Err(Fault::internal("a lane of deliveries broke"));
+    async fn ended(&mut self, ended: Result<Uuid, JoinError>) -> Result<(), Fault> {
+        let id = match ended {
+            Ok(id) => Some(id),
+            Err(error) => {
+                tracing::error!("The deliveries of a subscription broke off; they begin again");
+                let broken = self.lanes.iter().find(|(_, running)| running.task == error.id());
+                broken.map(|(id, _)| *id)
+            }
         };
+        let Some(id) = id else { return Ok(()) };
         self.lanes.remove(&id);
         worker::release(&self.shared.pool, self.worker, &[id])
             .await

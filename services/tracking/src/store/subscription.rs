@@ -6,15 +6,9 @@ use uuid::Uuid;
 
 /// Events are delivered.
 pub(crate) const ACTIVE: i16 = 1;
-/// The application paused it.
-pub(crate) const PAUSED: i16 = 2;
-/// Its target failed.
-pub(crate) const DISABLED: i16 = 3;
 
 /// The target answered 410.
 pub(crate) const GONE: i16 = 1;
-/// Nothing but failures for days.
-pub(crate) const FAILING: i16 = 2;
 /// What came next in the log is kept no more.
 pub(crate) const BEHIND: i16 = 3;
 
@@ -24,7 +18,6 @@ pub(crate) struct Row {
     pub(crate) id: Uuid,
     pub(crate) application_id: Uuid,
     pub(crate) position: i64,
-    pub(crate) version: i32,
     pub(crate) state: i16,
     pub(crate) reason: i16,
     pub(crate) name: String,
@@ -86,7 +79,7 @@ pub(crate) async fn find(pool: &PgPool, application: Uuid, id: Uuid) -> sqlx::Re
     sqlx::query_as!(
         Row,
         r#"-- subscription.find
-        SELECT s.id, s.application_id, s.position, s.version, s.state, s.reason, s.name, s.patterns, s.target, s.secret,
+        SELECT s.id, s.application_id, s.position, s.state, s.reason, s.name, s.patterns, s.target, s.secret,
             CASE WHEN s.previous_until > tracking.now_() THEN s.previous_secret END AS previous_secret,
             CASE WHEN s.previous_until > tracking.now_() THEN s.previous_until END AS previous_until,
             s.failing_since, s.created_at, s.updated_at, coalesce(h.position, 0) AS "head!"
@@ -105,7 +98,7 @@ pub(crate) async fn list(pool: &PgPool, application: Uuid, after: Uuid, limit: i
     sqlx::query_as!(
         Row,
         r#"-- subscription.list
-        SELECT s.id, s.application_id, s.position, s.version, s.state, s.reason, s.name, s.patterns, s.target, s.secret,
+        SELECT s.id, s.application_id, s.position, s.state, s.reason, s.name, s.patterns, s.target, s.secret,
             CASE WHEN s.previous_until > tracking.now_() THEN s.previous_secret END AS previous_secret,
             CASE WHEN s.previous_until > tracking.now_() THEN s.previous_until END AS previous_until,
             s.failing_since, s.created_at, s.updated_at, coalesce(h.position, 0) AS "head!"
