@@ -25,7 +25,7 @@ pub(crate) fn is_secret(text: &str) -> bool {
         Some(encoded) => STANDARD
             .decode(encoded)
             .is_ok_and(|bytes| (24..=64).contains(&bytes.len())),
-        None => (32..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()),
+        None => (32..=256).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b' '..=b'~')),
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
             "whsec_AAAA",
             &"a".repeat(31),
             &"a".repeat(257),
-            &format!("{} b", "a".repeat(32)),
+            &format!("{}\n", "a".repeat(32)),
             &"ä".repeat(32),
             "whsec_not base64 at all, but long enough",
         ] {
