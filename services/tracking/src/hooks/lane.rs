@@ -334,6 +334,10 @@ impl Lane {
                 self.breaker.hold(now, wish);
             }
         }
+        if gone {
+            // Nothing more goes there; it is disabled once this is recorded.
+            self.told.stop.cancel();
+        }
         let pending = landed.outcome.outcome == PENDING;
         match landed.position {
             Some(_) => self.waiting += i64::from(pending),
