@@ -93,7 +93,8 @@ fn guarded(policy: Policy, lookup: Arc<Script>) -> Guarded {
         total_timeout: Duration::from_secs(5),
         ..Limits::default()
     };
-    Guarded::new(policy, limits, lookup).unwrap()
+    let lookup: Arc<dyn Lookup> = lookup;
+    Guarded::new(policy, limits, &lookup).unwrap()
 }
 
 /// A policy that lets the listener's port through, so that only its address can be what refuses it.
@@ -226,7 +227,8 @@ async fn a_server_that_says_nothing_is_given_up() {
         total_timeout: Duration::from_millis(300),
         ..Limits::default()
     };
-    let client = Guarded::new(local(), limits, Script::new(&[])).unwrap();
+    let lookup: Arc<dyn Lookup> = Script::new(&[]);
+    let client = Guarded::new(local(), limits, &lookup).unwrap();
     let begun = Instant::now();
     let url = format!("http://127.0.0.1:{}/", silent.local_addr().unwrap().port());
     assert_eq!(

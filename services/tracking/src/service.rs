@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use outeract_egress::guard::{Guarded, Limits, SystemLookup};
+use outeract_egress::guard::{Guarded, Limits, Lookup, SystemLookup};
 use outeract_proto::tracking::internal::v1::tracking_internal_service_server::TrackingInternalServiceServer;
 use outeract_proto::tracking::v1::event_service_server::EventServiceServer;
 use outeract_proto::tracking::v1::subscription_service_server::SubscriptionServiceServer;
@@ -72,7 +72,8 @@ impl Service for Tracking {
             slots,
         ));
         let lookup = SystemLookup::new().ok_or("the machine's name servers cannot be read")?;
-        let guarded = Guarded::new(config.webhook_policy, Limits::default(), Arc::new(lookup))?;
+        let lookup: Arc<dyn Lookup> = Arc::new(lookup);
+        let guarded = Guarded::new(config.webhook_policy, Limits::default(), &lookup)?;
         let recorder = Arc::new(recorder);
         let (subscriptions, supervisor, flushers) = hooks::open(Parts {
             pool,

@@ -25,7 +25,7 @@ const V4: &[([u8; 4], u32)] = &[
     ([224, 0, 0, 0], 3),
 ];
 
-/// Prefixes within 2000::/3, the global unicast space, that are not public: what lies outside of it never is.
+/// Prefixes within `2000::/3`, the global unicast space, that are not public: what lies outside of it never is.
 const V6: &[([u16; 3], u32)] = &[
     // Teredo and other protocol assignments.
     ([0x2001, 0, 0], 23),

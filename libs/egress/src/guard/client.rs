@@ -81,11 +81,11 @@ impl Default for Limits {
 
 impl Guarded {
     /// A client under this policy.
-    pub fn new(policy: Policy, limits: Limits, lookup: Arc<dyn Lookup>) -> Result<Self, Invalid> {
+    pub fn new(policy: Policy, limits: Limits, lookup: &Arc<dyn Lookup>) -> Result<Self, Invalid> {
         let policy = Arc::new(policy);
         let side = |allowed_only| {
             let vetted = Vetted {
-                lookup: Arc::clone(&lookup),
+                lookup: Arc::clone(lookup),
                 policy: Arc::clone(&policy),
                 allowed_only,
             };

@@ -35,7 +35,7 @@ pub(crate) struct Outcome {
     pub(crate) event: Uuid,
     pub(crate) event_type: String,
     /// One of those of [`delivery`].
-    pub(crate) outcome: i16,
+    pub(crate) kind: i16,
     pub(crate) attempts: i32,
     pub(crate) tries: i32,
     /// Seconds until it is tried again.
@@ -141,7 +141,7 @@ fn columns(notes: &[Note]) -> (Moves, Outcomes) {
         outcomes.ids.push(outcome.id);
         outcomes.events.push(outcome.event);
         outcomes.types.push(outcome.event_type.clone());
-        outcomes.outcomes.push(outcome.outcome);
+        outcomes.kinds.push(outcome.kind);
         outcomes.attempts.push(outcome.attempts);
         outcomes.tries.push(outcome.tries);
         outcomes.delays.push(outcome.delay);
@@ -163,7 +163,7 @@ mod tests {
                 id: Uuid::from_u128(delivery),
                 event: Uuid::from_u128(9),
                 event_type: "message.inbound".to_owned(),
-                outcome: if success {
+                kind: if success {
                     delivery::SUCCEEDED
                 } else {
                     delivery::PENDING

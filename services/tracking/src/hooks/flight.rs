@@ -4,15 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use outeract_batch::SubmitError;
 use outeract_domain::{ApplicationId, DeliveryId, EventId, SubscriptionId, event_id};
 use outeract_events::timestamp;
+use outeract_postgres::Summary;
 use outeract_proto::tracking::v1::Event;
 use outeract_rpc::Fault;
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use uuid::Uuid;
 
-use super::book::Outcome;
+use super::book::{Note, Outcome, is_passing};
 use super::render::render;
 use super::schedule;
 use super::send::{Attempted, Destination, Verdict};
@@ -20,6 +23,9 @@ use super::shared::Shared;
 use crate::fault;
 use crate::store;
 use crate::store::delivery::{Due, FAILED, PENDING, SUCCEEDED};
+
+/// After a failure of ours.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 /// What is to be sent.
 #[derive(Debug)]
@@ -151,7 +157,7 @@ fn outcome(
     };
     let made = i32::from(attempted.is_some());
     let tries = tries + made;
-    let (outcome, delay) = match attempted {
+    let (kind, delay) = match attempted {
         Some(attempted) => next(attempted, tries, shared),
         // Kept no more.
         None => (FAILED, Duration::ZERO),
@@ -161,7 +167,7 @@ fn outcome(
         id,
         event,
         event_type,
-        outcome,
+        kind,
         attempts: attempts + made,
         tries,
         delay: delay.as_secs_f64(),
@@ -176,5 +182,20 @@ fn next(attempted: &Attempted, tries: i32, shared: &Shared) -> (i16, Duration) {
         Verdict::Gone => (FAILED, Duration::ZERO),
         Verdict::Failed | Verdict::Busy => schedule::pause(tries, attempted.retry_after, shared.vault.random())
             .map_or((FAILED, Duration::ZERO), |pause| (PENDING, pause)),
+    }
+}
+
+/// Records a note, however often it takes while this process has the subscription: what it says has happened. Whether the subscription is still this process's.
+pub(super) async fn enter(shared: &Shared, note: Note) -> bool {
+    loop {
+        match shared.book.submit(note.clone()).await {
+            Ok(kept) => return kept,
+            Err(error) if is_passing(&error) && shared.holds() => sleep(AGAIN).await,
+            Err(SubmitError::Failed(error)) => {
+                tracing::warn!("A delivery's outcome is not recorded: {}", Summary(&error));
+                return false;
+            }
+            Err(SubmitError::Full | SubmitError::Closed | SubmitError::Aborted) => return false,
+        }
     }
 }

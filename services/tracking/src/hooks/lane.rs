@@ -1,41 +1,30 @@
 //! The deliveries of one subscription: begun in log order, a few at a time, recorded with its place in the log.
 
+mod supply;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::{BoxFuture, FutureExt as _};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
-use outeract_batch::SubmitError;
 use outeract_domain::{ApplicationId, SubscriptionId};
 use outeract_proto::tracking::v1::Event;
 use outeract_rpc::Fault;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
-use super::book::{Note, is_passing};
+use super::book::Note;
 use super::breaker::{Breaker, Leave};
-use super::flight::{Job, Landed, Whose, fly};
+use super::flight::{AGAIN, Job, Landed, Whose, enter, fly};
 use super::send::{Destination, Verdict};
 use super::shared::{Shared, Told};
-use super::vault::Column;
-use crate::fault;
-use crate::read::{Filter, Range};
-use crate::store::delivery::{self, Due, PENDING};
-use crate::store::subscription::{self, BEHIND, GONE};
+use crate::read::Filter;
+use crate::store::delivery::{Due, PENDING};
+use crate::store::subscription::{self, GONE};
 use crate::store::worker::Held;
 
-/// Events read at a time, and their bytes, give or take one.
-const PAGE: i64 = 16;
-const PAGE_BYTES: i64 = 256 << 10;
-/// Retries that may wait before nothing new is sent.
-const MAX_RETRIES: i64 = 1_000;
 /// Outcomes that may wait to be recorded.
 const MAX_UNRECORDED: usize = 16;
-/// A subscription is read anew at least so often: a secret that was rotated out ends.
-const FRESH: Duration = Duration::from_mins(1);
-/// After a failure of ours.
-const AGAIN: Duration = Duration::from_secs(1);
 
 /// One subscription as this process delivers it.
 pub(super) struct Lane {
@@ -174,112 +163,6 @@ impl Lane {
         }
     }
 
-    /// Reads the subscription where it may have changed.
-    async fn refresh(&mut self) -> Result<(), Fault> {
-        let changed = self.told.take_changed();
-        if !changed && self.loaded.is_some_and(|at| at.elapsed() < FRESH) {
-            return Ok(());
-        }
-        let (application, id) = (self.held.application_id, self.held.id);
-        let found = {
-            let _read = self.shared.read().await?;
-            let row = subscription::find(&self.shared.pool, application, id)
-                .await
-                .map_err(fault::database)?;
-            if self.loaded.is_none() {
-                self.waiting = delivery::waiting(&self.shared.pool, id, MAX_RETRIES)
-                    .await
-                    .map_err(fault::database)?;
-            }
-            row
-        };
-        let Some(row) = found.filter(|row| row.state == subscription::ACTIVE) else {
-            self.told.stop.cancel();
-            return Ok(());
-        };
-        let vault = &self.shared.vault;
-        let target = vault.open(application, Column::Target, id, &row.target)?;
-        let mut secrets = vec![vault.open(application, Column::Secret, id, &row.secret)?];
-        if let Some(previous) = &row.previous_secret {
-            secrets.push(vault.open(application, Column::Secret, id, previous)?);
-        }
-        self.destination = Arc::new(Destination {
-            target: self.shared.sender.guarded().target(target.expose()).ok(),
-            secrets,
-        });
-        let filter = Filter::parse(&row.patterns, "", &mut Vec::new());
-        if self.loaded.is_none() {
-            (self.read, self.saved) = (row.position, row.position);
-        } else if filter != self.filter {
-            self.unread();
-        }
-        self.filter = filter;
-        self.loaded = Some(Instant::now());
-        Ok(())
-    }
-
-    /// Forgets events that were read and not begun.
-    fn unread(&mut self) {
-        if let Some((first, _)) = self.events.front() {
-            self.read = first - 1;
-            self.open.split_off(first);
-            self.events.clear();
-            self.ahead = true;
-        }
-    }
-
-    /// The next thing to send.
-    async fn job(&mut self) -> Result<Option<Job>, Fault> {
-        if self.retries.is_empty() && std::mem::take(&mut self.due) {
-            let found = {
-                let _read = self.shared.read().await?;
-                delivery::due(&self.shared.pool, self.held.id, &self.taken, PAGE).await
-            };
-            let found = found.map_err(|error| {
-                self.due = true;
-                fault::database(error)
-            })?;
-            self.due = found.len() as i64 == PAGE;
-            self.taken.extend(found.iter().map(|due| due.id));
-            self.retries.extend(found);
-        }
-        if let Some(due) = self.retries.pop_front() {
-            return Ok(Some(Job::Again(due)));
-        }
-        if self.waiting >= MAX_RETRIES {
-            return Ok(None);
-        }
-        while self.events.is_empty() && self.ahead {
-            self.page().await?;
-        }
-        Ok(self.events.pop_front().map(|(position, event)| Job::First {
-            position,
-            event: Box::new(event),
-        }))
-    }
-
-    /// Reads on in the log.
-    async fn page(&mut self) -> Result<(), Fault> {
-        let page = {
-            let _read = self.shared.read().await?;
-            let range = Range::from(self.read);
-            self.shared
-                .reader
-                .scan(self.whose.application, range, &self.filter, PAGE, PAGE_BYTES)
-                .await?
-        };
-        if page.ends.lost_after(self.read) {
-            self.disable(BEHIND).await;
-            self.ahead = false;
-            return Ok(());
-        }
-        self.ahead = page.rest.reaches(&page.ends);
-        self.read = page.rest.after;
-        self.open.extend(&page.positions);
-        self.events.extend(page.positions.into_iter().zip(page.events));
-        Ok(())
-    }
-
     fn launch(&mut self, job: Job) {
         let places = if self.breaker.proven() {
             Arc::clone(&self.shared.proven)
@@ -338,13 +221,12 @@ impl Lane {
             // Nothing more goes there; it is disabled once this is recorded.
             self.told.stop.cancel();
         }
-        let pending = landed.outcome.outcome == PENDING;
-        match landed.position {
-            Some(_) => self.waiting += i64::from(pending),
-            None => {
-                self.taken.retain(|id| *id != landed.outcome.id);
-                self.waiting -= i64::from(!pending);
-            }
+        let pending = landed.outcome.kind == PENDING;
+        if landed.position.is_some() {
+            self.waiting += i64::from(pending);
+        } else {
+            self.taken.retain(|id| *id != landed.outcome.id);
+            self.waiting -= i64::from(!pending);
         }
         let note = Note {
             subscription: self.held.id,
@@ -409,24 +291,6 @@ impl Lane {
             Ok(()) => self.told.stop.cancel(),
             // Found out again by the next delivery.
             Err(error) => tracing::warn!("Cannot disable a subscription: {}", outeract_postgres::Summary(&error)),
-        }
-    }
-}
-
-/// Records a note, however often it takes while this process has the subscription: what it says has happened. Whether the subscription is still this process's.
-async fn enter(shared: &Shared, note: Note) -> bool {
-    loop {
-        match shared.book.submit(note.clone()).await {
-            Ok(kept) => return kept,
-            Err(error) if is_passing(&error) && shared.holds() => sleep(AGAIN).await,
-            Err(SubmitError::Full | SubmitError::Closed | SubmitError::Aborted) => return false,
-            Err(SubmitError::Failed(error)) => {
-                tracing::warn!(
-                    "A delivery's outcome is not recorded: {}",
-                    outeract_postgres::Summary(&error)
-                );
-                return false;
-            }
         }
     }
 }

@@ -78,7 +78,7 @@ fn payload(event: &Event, occurred_at: Option<&str>) -> Result<Value, Unrenderab
     let fields = fields(event)?;
     Ok(match payload {
         Payload::Message(message) => message_payload(message, &fields)?,
-        Payload::Status(status) => status_payload(status, fields, occurred_at)?,
+        Payload::Status(status) => status_payload(status, &fields, occurred_at)?,
         // Whatever else there is and will be: its fields as the contract names them.
         _ => json_of(&fields)?,
     })
@@ -145,10 +145,10 @@ fn message_payload(message: &MessagePayload, fields: &DynamicMessage) -> Result<
 
 fn status_payload(
     status: &StatusPayload,
-    fields: DynamicMessage,
+    fields: &DynamicMessage,
     occurred_at: Option<&str>,
 ) -> Result<Value, Unrenderable> {
-    let Value::Object(mut payload) = json_of(&fields)? else {
+    let Value::Object(mut payload) = json_of(fields)? else {
         return Err(Unrenderable);
     };
     if let Some(at) = occurred_at {

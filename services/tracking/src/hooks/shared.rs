@@ -22,8 +22,8 @@ pub(super) const EXPIRY: Duration = Duration::from_secs(6);
 /// Deliveries under way to targets that work, and to those not known to: neither takes the other's places.
 const PROVEN: usize = 1_024;
 const UNPROVEN: usize = 1_024;
-/// Database connections that deliveries may hold for reading, so that they never take the last ones from those who call.
-const READS: usize = 3;
+/// One of so many database connections may be held for reading, so that deliveries never take the last ones from recording.
+const READS: u32 = 8;
 
 /// What all deliveries of a process share.
 pub(super) struct Shared {
@@ -63,6 +63,7 @@ impl Shared {
         sender: Sender,
         book: Book,
     ) -> Self {
+        let reads = pool.options().get_max_connections() / READS;
         Self {
             pool,
             reader,
@@ -72,7 +73,7 @@ impl Shared {
             book,
             proven: Arc::new(Semaphore::new(PROVEN)),
             unproven: Arc::new(Semaphore::new(UNPROVEN)),
-            reads: Semaphore::new(READS),
+            reads: Semaphore::new(reads.max(1) as usize),
             held_until: Mutex::new(None),
         }
     }

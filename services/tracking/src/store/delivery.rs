@@ -32,7 +32,7 @@ pub(crate) struct Outcomes {
     pub(crate) ids: Vec<Uuid>,
     pub(crate) events: Vec<Uuid>,
     pub(crate) types: Vec<String>,
-    pub(crate) outcomes: Vec<i16>,
+    pub(crate) kinds: Vec<i16>,
     pub(crate) attempts: Vec<i32>,
     pub(crate) tries: Vec<i32>,
     /// Of a pending one, seconds until it is due.
@@ -123,7 +123,7 @@ pub(crate) async fn record(
         &outcomes.ids,
         &outcomes.events,
         &outcomes.types,
-        &outcomes.outcomes,
+        &outcomes.kinds,
         &outcomes.attempts,
         &outcomes.tries,
         &outcomes.delays,

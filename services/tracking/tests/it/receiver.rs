@@ -131,10 +131,9 @@ async fn serve(mut stream: TcpStream, answer: Arc<Mutex<Answer>>, received: Arc<
             return;
         }
         let chunk = format!("400\r\n{}\r\n", "x".repeat(1_024));
-        while answer == Answer::Endless {
-            if stream.write_all(chunk.as_bytes()).await.is_err() {
-                return;
-            }
+        if answer == Answer::Endless {
+            while stream.write_all(chunk.as_bytes()).await.is_ok() {}
+            return;
         }
     }
 }
