@@ -92,7 +92,7 @@ DECLARE
     after uuid;
     partition text;
 BEGIN
-    IF NOT pg_try_advisory_xact_lock(hashtextextended('tracking.maintain_partitions', 0)) THEN
+    IF NOT pg_try_advisory_xact_lock(hashtextextended('tracking.maintain_deliveries', 0)) THEN
         RETURN false;
     END IF;
     FOR day IN -1..7 LOOP
