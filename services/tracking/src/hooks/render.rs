@@ -13,7 +13,9 @@ use serde_json::{Map, Value, json};
 use time::format_description::well_known::Rfc3339;
 
 /// Where the words of a message stand in its kinds.
-const WORDS: [&str; 2] = ["body", "caption"];
+const WORDS: [&str; 4] = ["body", "caption", "title", "text"];
+/// Where a message says what it says: as what can be sent, or as what can only be received.
+const CONTENTS: [&str; 2] = ["content", "received"];
 
 static EVENT: LazyLock<Option<MessageDescriptor>> = LazyLock::new(|| {
     let pool = DescriptorPool::decode(FILE_DESCRIPTOR_SET).ok()?;
@@ -108,14 +110,17 @@ fn set_of(message: &DynamicMessage, oneof: &str) -> Option<(String, DynamicMessa
 }
 
 fn message_payload(message: &MessagePayload, fields: &DynamicMessage) -> Result<Value, Unrenderable> {
-    let content = fields.get_field_by_name("content");
-    let content = content.as_ref().and_then(|content| content.as_message());
-    let kind = content.and_then(|content| set_of(content, "kind"));
+    let content = CONTENTS.iter().find_map(|name| {
+        let value = fields.get_field_by_name(name)?;
+        let content = value.as_message()?.clone();
+        set_of(&content, "kind").map(|kind| (kind, content))
+    });
+    let kind = content.as_ref().map(|(kind, _)| kind);
     let mut said = Map::new();
-    let text = kind.as_ref().map(|(_, kind)| words(kind)).unwrap_or_default();
+    let text = kind.map(|(_, kind)| words(kind)).unwrap_or_default();
     said.insert("text".to_owned(), text.into());
     said.insert("role".to_owned(), message.role.clone().into());
-    if let (Some((name, kind)), Some(content)) = (&kind, content) {
+    if let Some(((name, kind), content)) = &content {
         said.insert("type".to_owned(), name.clone().into());
         said.insert("content".to_owned(), json_of(content)?);
         if let Some(vcard) = string(kind, "vcard") {
@@ -136,7 +141,7 @@ fn message_payload(message: &MessagePayload, fields: &DynamicMessage) -> Result<
         return Err(Unrenderable);
     };
     for (name, value) in all {
-        if name != "content" && name != "role" {
+        if name != "role" && !CONTENTS.contains(&name.as_str()) {
             payload.entry(name).or_insert(value);
         }
     }

@@ -4,7 +4,9 @@ use outeract_proto::messaging::v1::message_content::Kind;
 use outeract_proto::messaging::v1::{
     ContactsContent, ImageContent, LocationContent, MessageContent, SendError, TextContent,
 };
-use outeract_proto::tracking::v1::{Edges, SubscriptionDisabledPayload, UserMergedPayload};
+use outeract_proto::tracking::v1::{
+    Edges, ReceivedContent, ReplyContent, SubscriptionDisabledPayload, UserMergedPayload, received_content,
+};
 use prost_types::Timestamp;
 use uuid::Uuid;
 
@@ -167,6 +169,38 @@ fn contacts_carry_their_vcards_and_captions_are_text() {
     assert_eq!(
         message["content"],
         json!({"location": {"latitude": 52.5, "longitude": 13.4}})
+    );
+}
+
+#[test]
+fn what_can_only_be_received_says_its_words_too() {
+    let Some(Payload::Message(message)) = inbound(Kind::Text(TextContent::default())).payload else {
+        panic!("a message");
+    };
+    let reply = ReplyContent {
+        id: "yes".to_owned(),
+        title: "Yes, please".to_owned(),
+        ..ReplyContent::default()
+    };
+    let message = MessagePayload {
+        content: None,
+        received: Some(ReceivedContent {
+            kind: Some(received_content::Kind::Reply(reply)),
+        }),
+        forwarded: true,
+        ..message
+    };
+    let payload = &rendered(&event("message.inbound", Payload::Message(message)))["payload"];
+    assert_eq!(
+        payload["message"],
+        json!({
+            "text": "Yes, please", "role": "user", "type": "reply",
+            "content": {"reply": {"id": "yes", "title": "Yes, please"}},
+        })
+    );
+    assert_eq!(
+        (&payload["forwarded"], &payload["received"]),
+        (&json!(true), &Value::Null)
     );
 }
 
