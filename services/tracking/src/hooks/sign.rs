@@ -2,10 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
 use outeract_clock::Random;
-use outeract_seal::Secret;
-use sha2::Sha256;
+use outeract_seal::{Secret, hmac_sha256};
 
 /// What a secret whose rest is base64 begins with.
 const PREFIX: &str = "whsec_";
@@ -43,10 +41,8 @@ fn signature(secret: &str, id: &str, timestamp: i64, body: &[u8]) -> Option<Stri
         Some(encoded) => STANDARD.decode(encoded).ok()?,
         None => secret.as_bytes().to_vec(),
     };
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).ok()?;
-    mac.update(format!("{id}.{timestamp}.").as_bytes());
-    mac.update(body);
-    Some(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+    let mac = hmac_sha256(&key, &[format!("{id}.{timestamp}.").as_bytes(), body])?;
+    Some(format!("v1,{}", STANDARD.encode(mac)))
 }
 
 #[cfg(test)]
