@@ -345,7 +345,7 @@ fn check_name(name: &str, violations: &mut Vec<Violation>) {
 
 fn check_patterns(patterns: &[String], violations: &mut Vec<Violation>) {
     let mut found = Vec::new();
-    Filter::parse(patterns, "", &mut found);
+    Filter::parse(patterns, &mut found);
     if patterns.is_empty() {
         found.push(Violation {
             path: "event_types".to_owned(),

@@ -59,7 +59,7 @@ impl Lane {
             target: self.shared.sender.guarded().target(target.expose()).ok(),
             secrets,
         });
-        let filter = Filter::parse(&row.patterns, "", &mut Vec::new());
+        let filter = Filter::parse(row.patterns.as_slice(), &mut Vec::new());
         if self.loaded.is_none() {
             (self.read, self.saved) = (row.position, row.position);
         } else if filter != self.filter {
