@@ -6,13 +6,12 @@
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::{EventId, PhoneNumberId, Wamid};
+use crate::{DeliveryId, EventId, PhoneNumberId, SubscriptionId, Wamid};
 
 /// The event of a message from a user.
 pub fn inbound(number: &PhoneNumberId, wamid: &Wamid, occurred: OffsetDateTime) -> EventId {
-    let millis = u64::try_from(occurred.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     from_parts(
-        millis,
+        millis(occurred),
         &[b"inbound", number.as_str().as_bytes(), wamid.as_str().as_bytes()],
     )
 }
@@ -34,6 +33,25 @@ pub fn submission(parent: EventId, attempt: i32, kind: &str) -> EventId {
         parent.unix_millis(),
         &[b"submission", parent.uuid().as_bytes(), &attempt, kind.as_bytes()],
     )
+}
+
+/// The event of a subscription that was disabled at a moment.
+pub fn disabled(subscription: SubscriptionId, disabled: OffsetDateTime) -> EventId {
+    from_parts(millis(disabled), &[b"disabled", subscription.uuid().as_bytes()])
+}
+
+/// The delivery of an event to a subscription, whoever makes it and however often. Its time bits say when the event was received.
+pub fn delivery(subscription: SubscriptionId, event: EventId, received: OffsetDateTime) -> DeliveryId {
+    let (subscription, event) = (subscription.uuid(), event.uuid());
+    let id = from_parts(
+        millis(received),
+        &[b"delivery", subscription.as_bytes(), event.as_bytes()],
+    );
+    DeliveryId::from_uuid(id.uuid())
+}
+
+fn millis(at: OffsetDateTime) -> u64 {
+    u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
 
 fn from_parts(millis: u64, parts: &[&[u8]]) -> EventId {

@@ -121,6 +121,16 @@ id!(
     ReplayId,
     "whr"
 );
+id!(
+    /// Where an application wants its events sent.
+    SubscriptionId,
+    "ws"
+);
+id!(
+    /// An event on its way to a subscription.
+    DeliveryId,
+    "whd"
+);
 
 impl EventId {
     /// The time in the id, as unix milliseconds.

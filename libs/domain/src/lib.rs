@@ -13,7 +13,10 @@ mod state;
 pub use callback::{Callback, InvalidCallback};
 pub use content::{Content, MediaSource, Template, Text, Violation};
 pub use delivery::{Delivery, DeliveryState, DeliveryStatus};
-pub use id::{ApplicationId, ConnectionId, ContactId, EventId, FileId, InvalidId, KeyId, ReplayId, WebhookId};
+pub use id::{
+    ApplicationId, ConnectionId, ContactId, DeliveryId, EventId, FileId, InvalidId, KeyId, ReplayId, SubscriptionId,
+    WebhookId,
+};
 pub use phone::{E164, InvalidNumber, PhoneNumberId, WabaId, Wamid};
 pub use recipient::{InvalidRecipient, Recipient, UserId};
 pub use state::{OnUnknown, Priority, Submission, UnknownCode};

@@ -64,7 +64,7 @@ pub struct FilePart {
 /// The request cannot be made: a URL or header that is none, or a client that cannot be built.
 #[derive(Debug, thiserror::Error)]
 #[error("the request cannot be made")]
-pub struct Invalid(#[source] reqwest::Error);
+pub struct Invalid(#[source] pub(crate) reqwest::Error);
 
 /// There is no whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -4,8 +4,10 @@ mod build;
 pub mod content;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sample;
+mod subscription;
 pub mod timestamp;
 mod user;
 
 pub use build::{Inbound, Outbound, Status, Step, Submission};
+pub use subscription::SubscriptionDisabled;
 pub use user::{Consent, Merged};

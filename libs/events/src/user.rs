@@ -88,7 +88,7 @@ impl std::fmt::Debug for Consent<'_> {
     }
 }
 
-fn event(event_type: &str, at: OffsetDateTime, payload: Payload) -> Event {
+pub(crate) fn event(event_type: &str, at: OffsetDateTime, payload: Payload) -> Event {
     Event {
         event_type: event_type.to_owned(),
         occur_time: Some(timestamp::to_proto(at)),
@@ -98,7 +98,12 @@ fn event(event_type: &str, at: OffsetDateTime, payload: Payload) -> Event {
     }
 }
 
-fn record(application: ApplicationId, id: EventId, connection: Option<ConnectionId>, event: Event) -> EventRecord {
+pub(crate) fn record(
+    application: ApplicationId,
+    id: EventId,
+    connection: Option<ConnectionId>,
+    event: Event,
+) -> EventRecord {
     EventRecord {
         application_id: application.bytes(),
         id: id.bytes(),

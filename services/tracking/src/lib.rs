@@ -4,6 +4,7 @@ mod acknowledge;
 mod config;
 mod cursor;
 mod fault;
+mod hooks;
 mod maintenance;
 mod read;
 mod record;

@@ -7,6 +7,7 @@ use outeract_postgres::Summary;
 use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval};
 
+use crate::store::delivery;
 use crate::store::retention::{self, Aged};
 
 const PERIOD: Duration = Duration::from_hours(1);
@@ -18,12 +19,16 @@ const BATCH: i64 = 5_000;
 const LATE: Duration = Duration::from_hours(8 * 24);
 
 /// Runs hourly, for ever.
-pub(crate) async fn run(pool: PgPool, keep: Duration) {
+pub(crate) async fn run(pool: PgPool, keep: Duration, keep_deliveries: Duration) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if let Err(error) = round(&pool, keep).await {
+        let rounds = async {
+            round(&pool, keep).await?;
+            deliveries(&pool, keep_deliveries).await
+        };
+        if let Err(error) = rounds.await {
             tracing::warn!(
                 "Maintenance of the event log failed, again in a minute: {}",
                 Summary(&error)
@@ -58,6 +63,14 @@ pub(crate) async fn round(pool: &PgPool, keep: Duration) -> Result<(), sqlx::Err
             "{stray} events lie in the default partition: their ids name days that have no partition"
         );
     }
+    Ok(())
+}
+
+/// The same for deliveries.
+async fn deliveries(pool: &PgPool, keep: Duration) -> Result<(), sqlx::Error> {
+    let now = retention::now(pool).await?;
+    while delivery::partition(pool, now - keep).await? {}
+    delivery::strays(pool, now - keep).await?;
     Ok(())
 }
 

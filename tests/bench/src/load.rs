@@ -104,12 +104,12 @@ fn record(all: &mut Histogram<u64>, failed: &mut u64, (good, took): (bool, Durat
     }
 }
 
-fn histogram() -> Histogram<u64> {
+pub(crate) fn histogram() -> Histogram<u64> {
     #[expect(clippy::expect_used, reason = "the bounds are constants that the crate accepts")]
     Histogram::new_with_bounds(1, 120_000_000, 3).expect("constant bounds")
 }
 
-fn measured(latencies: &Histogram<u64>, failed: u64, took: Duration) -> Measured {
+pub(crate) fn measured(latencies: &Histogram<u64>, failed: u64, took: Duration) -> Measured {
     let ms = |quantile: f64| latencies.value_at_quantile(quantile) as f64 / 1_000.0;
     Measured {
         operations: latencies.len(),

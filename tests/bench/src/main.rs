@@ -1,4 +1,4 @@
-//! Load, floors and their ratios: `cargo dev bench [ingest | accept | dispatch | lifecycle | fairness | backlog | recovery | memory]…`.
+//! Load, floors and their ratios: `cargo dev bench [ingest | accept | dispatch | lifecycle | fairness | backlog | recovery | memory | webhooks]…`.
 //!
 //! Machines are noisy and differ: figures count as ratios between the real path and a floor (the same work without storage, an echo, a bare client), measured in turns in one run, and
 //! as CPU time per operation by process. Capacity is measured with a fixed number of requests in flight, latency at a fixed rate that does not wait for answers.
@@ -48,6 +48,7 @@ async fn run(words: &[String]) -> Result<()> {
         "backlog",
         "recovery",
         "memory",
+        "webhooks",
     ];
     let chosen: Vec<&str> = if words.is_empty() {
         all.to_vec()
@@ -67,7 +68,8 @@ async fn run(words: &[String]) -> Result<()> {
             "fairness" => scenario::fairness::run().await?,
             "backlog" => scenario::backlog::run().await?,
             "recovery" => scenario::recovery::run().await?,
-            _ => scenario::memory::run().await?,
+            "memory" => scenario::memory::run().await?,
+            _ => scenario::webhooks::run().await?,
         };
         report.finish(name)?;
     }

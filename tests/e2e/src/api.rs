@@ -13,6 +13,7 @@ use outeract_proto::messaging::v1::message_content::Kind;
 use outeract_proto::messaging::v1::messaging_service_client::MessagingServiceClient;
 use outeract_proto::messaging::v1::{MessageContent, SendMessageRequest, SendWait, TextContent};
 use outeract_proto::tracking::v1::event_service_client::EventServiceClient;
+use outeract_proto::tracking::v1::subscription_service_client::SubscriptionServiceClient;
 use outeract_proto::webhook::admin::v1::admin_service_client::AdminServiceClient as WebhookAdminClient;
 use outeract_proto::webhook::v1::webhook_service_client::WebhookServiceClient;
 use tonic::metadata::{Ascii, MetadataValue};
@@ -51,6 +52,8 @@ pub struct Api {
     pub files: FileServiceClient<Keyed>,
     /// `outeract.tracking.v1.EventService`.
     pub events: EventServiceClient<Keyed>,
+    /// `outeract.tracking.v1.SubscriptionService`.
+    pub subscriptions: SubscriptionServiceClient<Keyed>,
     /// `outeract.webhook.v1.WebhookService`.
     pub webhooks: WebhookServiceClient<Keyed>,
 }
@@ -126,6 +129,7 @@ impl Api {
             messaging: MessagingServiceClient::new(keyed("MESSAGING_URL")?),
             files: FileServiceClient::new(keyed("MESSAGING_URL")?),
             events: EventServiceClient::new(keyed("TRACKING_URL")?),
+            subscriptions: SubscriptionServiceClient::new(keyed("TRACKING_URL")?),
             webhooks: WebhookServiceClient::new(keyed("WEBHOOK_URL")?),
         })
     }

@@ -64,6 +64,18 @@ impl<'a> From<&'a StreamEventsRequest> for Wanted<'a> {
     }
 }
 
+/// Event types alone, of all connections and contacts.
+impl<'a> From<&'a [String]> for Wanted<'a> {
+    fn from(event_types: &'a [String]) -> Self {
+        Self {
+            event_types,
+            connection_id: "",
+            connection_ids: &[],
+            platform_user_id: "",
+        }
+    }
+}
+
 // === impl Filter ===
 
 impl Filter {

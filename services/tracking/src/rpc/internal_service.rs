@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use outeract_proto::tracking::internal::v1::tracking_internal_service_server::TrackingInternalService;
 use outeract_proto::tracking::internal::v1::{RecordEventsRequest, RecordEventsResponse};
 use outeract_rpc::Reply;
@@ -8,7 +10,7 @@ use crate::record::Recorder;
 /// `outeract.tracking.internal.v1.TrackingInternalService`.
 #[derive(Debug)]
 pub(crate) struct Internal {
-    pub(crate) recorder: Recorder,
+    pub(crate) recorder: Arc<Recorder>,
 }
 
 #[tonic::async_trait]

@@ -10,9 +10,13 @@
 mod acknowledge;
 mod contact;
 mod get;
+mod hooks;
+mod hooks_life;
+mod hooks_retry;
 mod instances;
 mod list;
 mod plans;
+mod receiver;
 mod record;
 mod retention;
 mod stream;

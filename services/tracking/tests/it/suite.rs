@@ -19,6 +19,7 @@ use outeract_proto::connection::internal::v1::{
 use outeract_proto::tracking::internal::v1::tracking_internal_service_client::TrackingInternalServiceClient;
 use outeract_proto::tracking::internal::v1::{EventRecord, RecordEventsRequest, RecordResult};
 use outeract_proto::tracking::v1::event_service_client::EventServiceClient;
+use outeract_proto::tracking::v1::subscription_service_client::SubscriptionServiceClient;
 use outeract_proto::tracking::v1::{
     Event, ListEventsRequest, MessagePayload, StatusPayload, StreamEventsRequest, StreamEventsResponse,
 };
@@ -43,6 +44,7 @@ const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nhash:AQEBAQ
 
 type Keys = Arc<Mutex<HashMap<Vec<u8>, (ApplicationId, [u8; 32])>>>;
 pub(crate) type Events = EventServiceClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type Hooks = SubscriptionServiceClient<InterceptedService<Channel, Bearer>>;
 pub(crate) type Internal = TrackingInternalServiceClient<outeract_rpc::Channel>;
 
 /// A database, keys, and services on them.
@@ -99,7 +101,9 @@ impl ConnectionInternalService for FakeConnection {
         {
             answer.verdict = KeyVerdict::Valid.into();
             answer.application_id = application.bytes();
-            answer.scopes = vec!["events:read".to_owned()];
+            answer.scopes = ["events:read", "webhooks:read", "webhooks:write"]
+                .map(str::to_owned)
+                .to_vec();
         }
         Ok(Response::new(answer))
     }
@@ -206,6 +210,13 @@ impl Instance {
         let channel = Channel::from_shared(format!("http://{}", self.application)).unwrap();
         let bearer = Bearer(format!("Bearer {}", app.key).parse().unwrap());
         EventServiceClient::with_interceptor(channel.connect().await.unwrap(), bearer)
+    }
+
+    /// A client of the application's, for its subscriptions.
+    pub(crate) async fn hooks(&self, app: &App) -> Hooks {
+        let channel = Channel::from_shared(format!("http://{}", self.application)).unwrap();
+        let bearer = Bearer(format!("Bearer {}", app.key).parse().unwrap());
+        SubscriptionServiceClient::with_interceptor(channel.connect().await.unwrap(), bearer)
     }
 
     /// A client of the webhook service's.

@@ -98,6 +98,7 @@ fn said(event: &Event) -> String {
         },
         Some(Payload::UserMerged(merged)) => format!("{} is {} now", merged.source_user_id, merged.target_user_id),
         Some(Payload::Suppression(suppression)) => suppression.platform_user_id.clone(),
+        Some(Payload::SubscriptionDisabled(disabled)) => format!("{}: {}", disabled.subscription_id, disabled.reason),
         None => String::new(),
     }
 }

@@ -152,7 +152,9 @@ fn said(event: &Event) -> String {
             format!("{} from {from}: \"{text}\"", message.role)
         }
         Some(Payload::Status(status)) => format!("of {} ({})", event.origin_event_id, status.status),
-        Some(Payload::UserMerged(_) | Payload::Suppression(_)) | None => String::new(),
+        Some(Payload::UserMerged(_) | Payload::Suppression(_) | Payload::SubscriptionDisabled(_)) | None => {
+            String::new()
+        }
     }
 }
 
