@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::{EventId, PhoneNumberId, Wamid};
+use crate::{EventId, FileId, PhoneNumberId, Wamid};
 
 /// The event of a message from a user.
 pub fn inbound(number: &PhoneNumberId, wamid: &Wamid, occurred: OffsetDateTime) -> EventId {
@@ -33,6 +33,19 @@ pub fn submission(parent: EventId, attempt: i32, kind: &str) -> EventId {
     from_parts(
         parent.unix_millis(),
         &[b"submission", parent.uuid().as_bytes(), &attempt, kind.as_bytes()],
+    )
+}
+
+/// The file of a medium that a user's message, whose event is `parent`, carries.
+pub fn inbound_file(parent: EventId) -> FileId {
+    FileId::from_uuid(from_parts(parent.unix_millis(), &[b"file", parent.uuid().as_bytes()]).uuid())
+}
+
+/// The event of what became of such a file: `kind` is its last word, `inbound` or `failed`.
+pub fn file(parent: EventId, kind: &str) -> EventId {
+    from_parts(
+        parent.unix_millis(),
+        &[b"file event", parent.uuid().as_bytes(), kind.as_bytes()],
     )
 }
 
@@ -73,6 +86,9 @@ mod tests {
             submission(parent, 1, "accepted"),
             submission(parent, 2, "accepted"),
             submission(parent, 1, "unknown"),
+            file(parent, "inbound"),
+            file(parent, "failed"),
+            EventId::from_uuid(inbound_file(parent).uuid()),
         ];
         for (index, child) in children.iter().enumerate() {
             assert_eq!(child.unix_millis(), parent.unix_millis());

@@ -2,10 +2,12 @@
 
 mod build;
 pub mod content;
+mod file;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sample;
 pub mod timestamp;
 mod user;
 
 pub use build::{Inbound, Outbound, Status, Step, Submission};
+pub use file::FileEnd;
 pub use user::{Consent, Merged};

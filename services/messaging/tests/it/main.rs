@@ -21,6 +21,7 @@ mod instance;
 mod lanes;
 mod lifetime;
 mod limits;
+mod inbound_media;
 mod media;
 mod merging;
 mod obstacles;
