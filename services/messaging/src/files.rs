@@ -214,21 +214,8 @@ impl Files {
         id: FileId,
     ) -> Result<(File, BoxStream<'static, Result<bytes::Bytes, StoreError>>), Fault> {
         let file = self.get(application, id).await?;
-        match file.state {
-            State::Ready => {}
-            State::Pending => {
-                return Err(
-                    Fault::precondition(ErrorReason::FilePending, "the file is being fetched from Meta")
-                        .retry_after(PENDING_RETRY),
-                );
-            }
-            State::Failed => {
-                return Err(
-                    Fault::precondition(ErrorReason::FileNotReady, "the file's bytes never came")
-                        .with("state", file.state.word())
-                        .with("reason", file.reason),
-                );
-            }
+        if file.state != State::Ready {
+            return Err(file.not_here());
         }
         match self.0.store.read(&file.object).await {
             Ok(bytes) => Ok((file, bytes)),
@@ -296,6 +283,17 @@ impl File {
             reason: String::new(),
             object: String::new(),
         }
+    }
+
+    /// Why a file that is not READY cannot be used.
+    pub(crate) fn not_here(&self) -> Fault {
+        if self.state == State::Pending {
+            let fault = Fault::precondition(ErrorReason::FilePending, "the file is being fetched from Meta");
+            return fault.retry_after(PENDING_RETRY);
+        }
+        Fault::precondition(ErrorReason::FileNotReady, "the file's bytes never came")
+            .with("state", self.state.word())
+            .with("reason", self.reason.clone())
     }
 
     /// As the contract shows it.

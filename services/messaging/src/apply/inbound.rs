@@ -146,7 +146,12 @@ impl Letter<'_> {
 
     /// The medium. One without an id is at no place that could be asked for it.
     fn media(&self) -> Option<Announcement<'_>> {
-        let media = self.routed.item.media.as_ref().filter(|media| !media.media_id.is_empty())?;
+        let media = self
+            .routed
+            .item
+            .media
+            .as_ref()
+            .filter(|media| !media.media_id.is_empty())?;
         Some(Announcement {
             application: self.routed.application,
             connection: self.routed.connection.id,

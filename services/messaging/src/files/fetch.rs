@@ -141,7 +141,9 @@ impl Fetcher {
                 APPLICATIONS
             ))?;
             let last = found.last().copied();
-            self.after = last.filter(|_| found.len() as i64 == APPLICATIONS).unwrap_or(Uuid::nil());
+            self.after = last
+                .filter(|_| found.len() as i64 == APPLICATIONS)
+                .unwrap_or(Uuid::nil());
             self.claim(&found, room, done).await?;
             if self.after.is_nil() && after.is_nil() {
                 return Ok(());
@@ -169,7 +171,12 @@ impl Fetcher {
         ))?;
         // Those behind the last that was served come first the next time.
         if claimed.len() == room {
-            self.after = claimed.iter().map(|file| file.application).max().filter(|id| *id != last).unwrap_or(self.after);
+            self.after = claimed
+                .iter()
+                .map(|file| file.application)
+                .max()
+                .filter(|id| *id != last)
+                .unwrap_or(self.after);
         }
         for file in claimed {
             self.begin(file, done.clone());
@@ -178,7 +185,10 @@ impl Fetcher {
     }
 
     fn of(&self, application: Uuid) -> usize {
-        self.running.values().filter(|file| file.application == application).count()
+        self.running
+            .values()
+            .filter(|file| file.application == application)
+            .count()
     }
 
     fn begin(&mut self, file: Claimed, done: mpsc::Sender<Uuid>) {

@@ -186,12 +186,7 @@ pub(crate) async fn claim(
 }
 
 /// Holds on to tries under way for `seconds` more.
-pub(crate) async fn renew(
-    conn: &mut PgConnection,
-    files: &[Uuid],
-    leases: &[Uuid],
-    seconds: f64,
-) -> sqlx::Result<()> {
+pub(crate) async fn renew(conn: &mut PgConnection, files: &[Uuid], leases: &[Uuid], seconds: f64) -> sqlx::Result<()> {
     sqlx::query!(
         r#"
         UPDATE messaging.file_fetch f SET due_at = messaging.now_() + make_interval(secs => $3)

@@ -7,9 +7,9 @@ use outeract_events::timestamp;
 use outeract_proto::messaging::internal::v1::item::Kind;
 use outeract_proto::messaging::internal::v1::{InboundItem, InboundMedia, ItemOutcome};
 use outeract_proto::messaging::v1::{File, FileState, GetFileRequest};
-use outeract_proto::r#type::v1::ErrorReason;
 use outeract_proto::tracking::v1::FilePayload;
 use outeract_proto::tracking::v1::event::Payload;
+use outeract_proto::r#type::v1::ErrorReason;
 use outeract_simulator::{Effect, Match};
 use outeract_testkit::eventually;
 use sha2::{Digest as _, Sha256};
@@ -52,7 +52,8 @@ impl Suite {
 
     /// The message's item, sent `ago`.
     fn message(&self, wamid: &str, ago: time::Duration, media: InboundMedia) -> Sent {
-        let at = OffsetDateTime::from_unix_timestamp((OffsetDateTime::now_utc() - ago).unix_timestamp()).expect("a time");
+        let at =
+            OffsetDateTime::from_unix_timestamp((OffsetDateTime::now_utc() - ago).unix_timestamp()).expect("a time");
         let number: PhoneNumberId = self.numbers[0].id.parse().expect("an id");
         let event = event_id::inbound(&number, &Wamid::new(wamid).expect("valid"), at);
         let item = InboundItem {
@@ -68,7 +69,9 @@ impl Suite {
 
     /// Applies the message. Gives its file.
     async fn receive(&self, instance: &Instance, sent: &Sent) -> FileId {
-        let result = self.apply(instance, &self.numbers[0], Kind::Inbound(sent.item.clone())).await;
+        let result = self
+            .apply(instance, &self.numbers[0], Kind::Inbound(sent.item.clone()))
+            .await;
         assert_eq!(result.outcome(), ItemOutcome::Applied);
         FileId::from_slice(&result.file_id).expect("a file")
     }
@@ -108,7 +111,9 @@ impl Suite {
         assert_eq!(file.state(), FileState::Failed);
         assert_eq!((file.size_bytes, payload.size_bytes), (0, 0));
         assert_eq!(file.reason, payload.reason);
-        let refused = download(&instance.files(&self.key).await, &file.id).await.expect_err("refused");
+        let refused = download(&instance.files(&self.key).await, &file.id)
+            .await
+            .expect_err("refused");
         assert_eq!(outeract_rpc::reason(&refused), Some(ErrorReason::FileNotReady));
         file.reason
     }
@@ -155,16 +160,26 @@ async fn a_users_picture_is_pending_then_fetched_told_of_and_downloadable_and_a_
     let id = suite.receive(&instance, &sent).await;
     let End { file, payload } = suite.end(&instance, &sent, id).await;
     assert_eq!(file.state(), FileState::Ready);
-    assert_eq!((file.filename.as_str(), file.mime_type.as_str()), ("holiday.jpg", "image/jpeg"));
+    assert_eq!(
+        (file.filename.as_str(), file.mime_type.as_str()),
+        ("holiday.jpg", "image/jpeg")
+    );
     assert_eq!((file.size_bytes, payload.size_bytes), (300_000, 300_000));
     assert_eq!(file.sha256, hex::encode(Sha256::digest(&bytes)));
-    assert_eq!((&file.sha256, &file.mime_type, &file.filename), (&payload.sha256, &payload.mime_type, &payload.file_name));
+    assert_eq!(
+        (&file.sha256, &file.mime_type, &file.filename),
+        (&payload.sha256, &payload.mime_type, &payload.file_name)
+    );
     assert_eq!(payload.reason, "");
     let files = instance.files(&suite.key).await;
     assert_eq!(download(&files, &file.id).await.expect("downloaded").1, bytes);
 
     eventually(SOON, async || suite.fetching().await == 0).await;
-    assert_eq!(suite.receive(&instance, &sent).await, id, "the same message is the same file");
+    assert_eq!(
+        suite.receive(&instance, &sent).await,
+        id,
+        "the same message is the same file"
+    );
     assert_eq!(suite.fetching().await, 0, "and is not fetched again");
     let left = suite.left().await;
     assert_eq!((left.objects, left.files, left.trash, left.bytes), (1, 1, 0, 300_000));
@@ -204,10 +219,19 @@ async fn each_failure_has_its_reason_and_leaves_nothing_but_the_file() {
 
     let old = suite.medium("image/jpeg", &bytes).await;
     suite.meta.expire_medium(&old).await.expect("expired");
-    assert_eq!(suite.fails(&instance, "wamid.gone", NOW, picture(&old)).await, "MEDIA_GONE");
+    assert_eq!(
+        suite.fails(&instance, "wamid.gone", NOW, picture(&old)).await,
+        "MEDIA_GONE"
+    );
     let ago = time::Duration::days(8);
-    assert_eq!(suite.fails(&instance, "wamid.old", ago, picture(&old)).await, "MEDIA_EXPIRED");
-    assert_eq!(suite.fails(&instance, "wamid.id", NOW, picture("../me")).await, "MEDIA_GONE");
+    assert_eq!(
+        suite.fails(&instance, "wamid.old", ago, picture(&old)).await,
+        "MEDIA_EXPIRED"
+    );
+    assert_eq!(
+        suite.fails(&instance, "wamid.id", NOW, picture("../me")).await,
+        "MEDIA_GONE"
+    );
 
     let medium = suite.medium("image/jpeg", &bytes).await;
     let wrong = media(&medium, "image/jpeg", b"other bytes");
@@ -219,11 +243,17 @@ async fn each_failure_has_its_reason_and_leaves_nothing_but_the_file() {
     let large = jpeg(150_000);
     let medium = suite.medium("image/jpeg", &large).await;
     let much = media(&medium, "image/jpeg", &large);
-    assert_eq!(suite.fails(&instance, "wamid.room", NOW, much).await, "FILE_QUOTA_EXCEEDED");
+    assert_eq!(
+        suite.fails(&instance, "wamid.room", NOW, much).await,
+        "FILE_QUOTA_EXCEEDED"
+    );
     let large = jpeg(200_001);
     let medium = suite.medium("image/jpeg", &large).await;
     let much = media(&medium, "image/jpeg", &large);
-    assert_eq!(suite.fails(&instance, "wamid.large", NOW, much).await, "MEDIA_TOO_LARGE");
+    assert_eq!(
+        suite.fails(&instance, "wamid.large", NOW, much).await,
+        "MEDIA_TOO_LARGE"
+    );
 
     eventually(SOON, async || {
         let left = suite.left().await;

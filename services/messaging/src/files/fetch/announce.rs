@@ -31,11 +31,17 @@ const ID: usize = 256;
 impl Files {
     /// Makes files of media, to be fetched from now on; one id each, in their order. Doing it again changes nothing.
     pub(crate) async fn announce(&self, media: &[Announcement<'_>]) -> Result<Vec<FileId>, DbError> {
-        let ids: Vec<FileId> = media.iter().map(|medium| event_id::inbound_file(medium.event)).collect();
+        let ids: Vec<FileId> = media
+            .iter()
+            .map(|medium| event_id::inbound_file(medium.event))
+            .collect();
         if ids.is_empty() {
             return Ok(ids);
         }
-        let types: Vec<MimeType> = media.iter().map(|medium| MimeType::received(&medium.media.mime_type)).collect();
+        let types: Vec<MimeType> = media
+            .iter()
+            .map(|medium| MimeType::received(&medium.media.mime_type))
+            .collect();
         let mut rows: Vec<Announced<'_>> = media
             .iter()
             .zip(&ids)
@@ -61,7 +67,11 @@ impl Files {
             connection: medium.connection.uuid(),
             event: medium.event.uuid(),
             // What is no id is none that Meta knows.
-            media_id: if media.media_id.len() <= ID { &media.media_id } else { "" },
+            media_id: if media.media_id.len() <= ID {
+                &media.media_id
+            } else {
+                ""
+            },
             sha256: sha256(&media.sha256).map_or_else(Vec::new, |hash| hash.to_vec()),
             sent_at: medium.sent_at,
             kind: mime_type.kind().unwrap_or(Kind::Document).code(),

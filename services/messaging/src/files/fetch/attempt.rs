@@ -88,7 +88,10 @@ async fn fetch(needs: &Needs, file: &Claimed) -> Result<(), Miss> {
     }
     let credential = needs.credentials.get(&connection).await;
     let credential = credential.map_err(|_| Miss::Later(Duration::ZERO))?;
-    let medium = needs.graph.media(&credential.token, &connection.number, &file.media_id).await;
+    let medium = needs
+        .graph
+        .media(&credential.token, &connection.number, &file.media_id)
+        .await;
     if let Err(outeract_graph::CallError::Refused(error)) = &medium
         && error.code == 190
     {

@@ -86,9 +86,8 @@ impl Miss {
         let least = match self {
             Self::Never(reason) => return Err(reason),
             // What Meta keeps no longer is as good as announced so.
-            Self::Doubtful(reason::GONE) if age >= KEPT => return Err(reason::EXPIRED),
+            Self::Doubtful(reason::GONE) | Self::Later(_) if age >= KEPT => return Err(reason::EXPIRED),
             Self::Doubtful(reason) if tries >= BELIEVED => return Err(reason),
-            Self::Later(_) if age >= KEPT => return Err(reason::EXPIRED),
             Self::Doubtful(_) | Self::NotOurs => 0.0,
             Self::Later(least) => least.as_secs_f64(),
         };
@@ -127,7 +126,10 @@ mod tests {
         assert!(gone.next(1, 0.0, 0.5).is_ok() && gone.next(2, 0.0, 0.5).is_ok());
         assert_eq!(gone.next(3, 0.0, 0.5), Err(reason::GONE));
         assert_eq!(gone.next(1, KEPT, 0.5), Err(reason::EXPIRED));
-        assert_eq!(Miss::Doubtful(reason::MISMATCH).next(3, KEPT, 0.5), Err(reason::MISMATCH));
+        assert_eq!(
+            Miss::Doubtful(reason::MISMATCH).next(3, KEPT, 0.5),
+            Err(reason::MISMATCH)
+        );
     }
 
     #[test]
