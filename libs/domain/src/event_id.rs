@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::{DeliveryId, EventId, PhoneNumberId, SubscriptionId, Wamid};
+use crate::{DeliveryId, EventId, FileId, PhoneNumberId, SubscriptionId, Wamid};
 
 /// The event of a message from a user.
 pub fn inbound(number: &PhoneNumberId, wamid: &Wamid, occurred: OffsetDateTime) -> EventId {
@@ -50,6 +50,19 @@ pub fn delivery(subscription: SubscriptionId, event: EventId, received: OffsetDa
     DeliveryId::from_uuid(id.uuid())
 }
 
+/// The file of a medium that a user's message, whose event is `parent`, carries.
+pub fn inbound_file(parent: EventId) -> FileId {
+    FileId::from_uuid(from_parts(parent.unix_millis(), &[b"file", parent.uuid().as_bytes()]).uuid())
+}
+
+/// The event of what became of such a file: `kind` is its last word, `inbound` or `failed`.
+pub fn file(parent: EventId, kind: &str) -> EventId {
+    from_parts(
+        parent.unix_millis(),
+        &[b"file event", parent.uuid().as_bytes(), kind.as_bytes()],
+    )
+}
+
 fn millis(at: OffsetDateTime) -> u64 {
     u64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }
@@ -91,6 +104,9 @@ mod tests {
             submission(parent, 1, "accepted"),
             submission(parent, 2, "accepted"),
             submission(parent, 1, "unknown"),
+            file(parent, "inbound"),
+            file(parent, "failed"),
+            EventId::from_uuid(inbound_file(parent).uuid()),
         ];
         for (index, child) in children.iter().enumerate() {
             assert_eq!(child.unix_millis(), parent.unix_millis());

@@ -2,6 +2,7 @@
 
 mod build;
 pub mod content;
+mod file;
 #[cfg(any(test, feature = "test-util"))]
 pub mod sample;
 mod subscription;
@@ -9,5 +10,6 @@ pub mod timestamp;
 mod user;
 
 pub use build::{Inbound, Outbound, Status, Step, Submission};
+pub use file::FileEnd;
 pub use subscription::SubscriptionDisabled;
 pub use user::{Consent, Merged};

@@ -517,6 +517,29 @@ CREATE TABLE messaging.file_trash (
 
 CREATE INDEX file_trash_due ON messaging.file_trash (due_at);
 
+-- Files of users' messages that are still to be fetched from Meta, and those whose end the tracking service does not know yet. `event_id` is the message's event; `media_id` is Meta's.
+CREATE TABLE messaging.file_fetch (
+    file_id uuid PRIMARY KEY,
+    application_id uuid NOT NULL,
+    connection_id uuid NOT NULL,
+    event_id uuid NOT NULL,
+    media_id text NOT NULL,
+    -- By Meta's word; empty: it gave none.
+    sha256 bytea NOT NULL,
+    -- When the user sent it, by Meta's clock: Meta keeps it 7 days from then.
+    sent_at timestamptz NOT NULL,
+    -- When it is tried next; while it is tried, when the process that tries it counts as dead.
+    due_at timestamptz NOT NULL,
+    tries smallint NOT NULL DEFAULT 0,
+    -- The try under way, and the file's object in it.
+    lease uuid,
+    -- When its bytes were here, or given up.
+    ended_at timestamptz
+) WITH (fillfactor = 70);
+
+CREATE INDEX file_fetch_due ON messaging.file_fetch (application_id, due_at) WHERE ended_at IS NULL;
+CREATE INDEX file_fetch_ended ON messaging.file_fetch (ended_at) WHERE ended_at IS NOT NULL;
+
 -- === Read receipts ===
 
 -- The application wants messages from users to be marked as read by themselves.

@@ -16,6 +16,7 @@ use sqlx::PgPool;
 
 use crate::contacts::{Consent, Learner, Registry};
 use crate::dispatch::{Aftermath, Recorder, Traffic};
+use crate::files::Files;
 use crate::limits::Limits;
 use crate::projection::{Connection, Keeper, Projection};
 use crate::receipts::Receipts;
@@ -40,6 +41,7 @@ pub(crate) struct Applier {
     pub windows: Windows,
     pub aftermath: Aftermath,
     pub templates: Templates,
+    pub files: Files,
     pub limits: Limits,
 }
 

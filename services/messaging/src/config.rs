@@ -34,8 +34,19 @@ pub struct Config {
     pub files_url: FilesUrl,
     /// `MESSAGING_FILE_QUOTA_BYTES`: most bytes that the files of one application have together.
     pub file_quota_bytes: i64,
+    /// How users' media are fetched.
+    pub fetch: FetchLimits,
     /// How often one user is written to from one number.
     pub pair_rate: PairRate,
+}
+
+/// How users' media are fetched from Meta.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FetchLimits {
+    /// `MESSAGING_MEDIA_FETCHES`: most at a time in one process; each holds up to 5 MiB in memory.
+    pub at_a_time: usize,
+    /// `MESSAGING_MEDIA_MAX_BYTES`: larger ones are not fetched. Meta takes 100 MiB from users.
+    pub max_bytes: u64,
 }
 
 /// How often one user is written to from one number. Meta's own limit: more than it allows only brings refusals.
@@ -117,6 +128,34 @@ impl PairRate {
     }
 }
 
+// === impl FetchLimits ===
+
+impl FetchLimits {
+    fn from_env(env: &mut Reader<'_>) -> Result<Self, Reported> {
+        let at_a_time = env.or("MESSAGING_MEDIA_FETCHES", 8_usize);
+        let max_bytes = env.or("MESSAGING_MEDIA_MAX_BYTES", 100_u64 << 20);
+        let bounds = [
+            env.ensure(
+                at_a_time.is_ok_and(|count| (1..=64).contains(&count)) || at_a_time.is_err(),
+                "MESSAGING_MEDIA_FETCHES",
+                "must be 1 to 64",
+            ),
+            env.ensure(
+                max_bytes.is_ok_and(|bytes| (1_024..=1 << 30).contains(&bytes)) || max_bytes.is_err(),
+                "MESSAGING_MEDIA_MAX_BYTES",
+                "must be 1024 to 1073741824",
+            ),
+        ];
+        for bound in bounds {
+            bound?;
+        }
+        Ok(Self {
+            at_a_time: at_a_time?,
+            max_bytes: max_bytes?,
+        })
+    }
+}
+
 // === impl Timing ===
 
 impl Default for Timing {
@@ -160,6 +199,7 @@ impl FromEnv for Config {
         let files_url = env.required::<FilesUrl>("MESSAGING_FILES_URL");
         let file_quota_bytes = env.or("MESSAGING_FILE_QUOTA_BYTES", FILE_QUOTA);
         let alone = max_replicas.is_ok_and(|count| count == 1);
+        let fetch = FetchLimits::from_env(env);
         let pair_rate = PairRate::from_env(env);
         let bounds = [
             env.ensure(
@@ -205,6 +245,7 @@ impl FromEnv for Config {
             calls_in_flight: calls_in_flight?,
             files_url: files_url?,
             file_quota_bytes: file_quota_bytes?,
+            fetch: fetch?,
             pair_rate: pair_rate?,
         })
     }

@@ -3,6 +3,7 @@
 //! A file's bytes are never held whole. What an upload takes of its application's room, and the object it writes, stand in the table of objects that belong to no file until the upload ends well:
 //! whatever happens in between, the janitor finds and removes it.
 
+mod fetch;
 mod intake;
 mod janitor;
 mod kind;
@@ -23,7 +24,7 @@ use outeract_events::timestamp;
 use outeract_graph::Client;
 use outeract_proto::messaging::v1 as proto;
 use outeract_proto::r#type::v1::ErrorReason;
-use outeract_rpc::{BoxError, Fault};
+use outeract_rpc::{BoxError, Channel, Fault};
 use outeract_runtime::{Context, OnExit};
 use sqlx::PgPool;
 use time::OffsetDateTime;
@@ -38,6 +39,7 @@ use crate::projection::Projection;
 use crate::store::{file as store, run};
 use crate::vault::{Unreadable, Vault};
 
+pub(crate) use self::fetch::Announcement;
 pub(crate) use self::intake::{Declared, Upload, too_large, type_refused};
 pub(crate) use self::kind::{Kind, MimeType, State, is_program_name};
 pub use self::location::{FilesUrl, Provider};
@@ -60,6 +62,8 @@ struct Inner {
     quota: i64,
     slots: Slots,
     janitor: Janitor,
+    /// There is something to be fetched.
+    announced: fetch::Bell,
 }
 
 /// A file, as its application sees it.
@@ -88,7 +92,12 @@ pub(crate) struct Needs<'a> {
     pub credentials: Credentials,
     /// For media only: its calls take as long as large files do.
     pub graph: Client,
+    /// Takes the events of users' media.
+    pub tracking: Channel,
 }
+
+/// A caller that wants a file which is being fetched tries again after this.
+const PENDING_RETRY: Duration = Duration::from_secs(5);
 
 /// Begins to keep files, in tasks of `context`.
 pub(crate) fn start(context: &Context, needs: Needs<'_>) -> Result<(Files, Media), BoxError> {
@@ -100,9 +109,9 @@ pub(crate) fn start(context: &Context, needs: Needs<'_>) -> Result<(Files, Media
         tasks: context.tasks.clone(),
         stop: context.stop.clone(),
         store: store.clone(),
-        projection: needs.projection,
-        credentials: needs.credentials,
-        graph: needs.graph,
+        projection: needs.projection.clone(),
+        credentials: needs.credentials.clone(),
+        graph: needs.graph.clone(),
     });
     let broom = Broom {
         db: context.db.clone(),
@@ -123,7 +132,20 @@ pub(crate) fn start(context: &Context, needs: Needs<'_>) -> Result<(Files, Media
         quota: needs.config.file_quota_bytes,
         slots: Slots::default(),
         janitor,
+        announced: fetch::Bell::default(),
     }));
+    let fetch = fetch::Needs {
+        files: files.clone(),
+        projection: needs.projection,
+        credentials: needs.credentials,
+        graph: needs.graph,
+        limits: needs.config.fetch,
+        timing: needs.timing,
+        tasks: context.tasks.clone(),
+        stop: context.stop.clone(),
+        ended: fetch::Bell::default(),
+    };
+    fetch::start(context, fetch, needs.tracking);
     Ok((files, media))
 }
 
@@ -193,10 +215,7 @@ impl Files {
     ) -> Result<(File, BoxStream<'static, Result<bytes::Bytes, StoreError>>), Fault> {
         let file = self.get(application, id).await?;
         if file.state != State::Ready {
-            return Err(
-                Fault::precondition(ErrorReason::FileNotReady, "the file's bytes are not here")
-                    .with("state", file.state.word()),
-            );
+            return Err(file.not_here());
         }
         match self.0.store.read(&file.object).await {
             Ok(bytes) => Ok((file, bytes)),
@@ -217,7 +236,9 @@ impl Files {
             id.uuid()
         ))?;
         let (object, media) = gone.ok_or_else(|| Fault::not_found("file"))?;
-        self.0.janitor.later(Job::Object(Leftover { object, unsure: false }));
+        if !object.is_empty() {
+            self.0.janitor.later(Job::Object(Leftover { object, unsure: false }));
+        }
         if !media.is_empty() {
             self.0.janitor.later(Job::Media(application, media));
         }
@@ -262,6 +283,17 @@ impl File {
             reason: String::new(),
             object: String::new(),
         }
+    }
+
+    /// Why a file that is not READY cannot be used.
+    pub(crate) fn not_here(&self) -> Fault {
+        if self.state == State::Pending {
+            let fault = Fault::precondition(ErrorReason::FilePending, "the file is being fetched from Meta");
+            return fault.retry_after(PENDING_RETRY);
+        }
+        Fault::precondition(ErrorReason::FileNotReady, "the file's bytes never came")
+            .with("state", self.state.word())
+            .with("reason", self.reason.clone())
     }
 
     /// As the contract shows it.

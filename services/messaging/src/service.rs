@@ -123,6 +123,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         projection: projection.clone(),
         credentials: credentials.clone(),
         graph: media_client(&config)?,
+        tracking: tracking.clone(),
     };
     let (files, media) = files::start(&context, needs)?;
 
@@ -207,6 +208,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         windows,
         aftermath,
         templates: templates.clone(),
+        files: files.clone(),
         limits: Limits::new(context.db.clone(), projection.clone()),
     };
     let internal = rpc::Internal {

@@ -10,6 +10,7 @@ pub(crate) mod consent;
 pub(crate) mod contact;
 pub(crate) mod contact_event;
 pub(crate) mod contact_page;
+pub(crate) mod fetch;
 pub(crate) mod file;
 pub(crate) mod gate;
 pub(crate) mod hold;

@@ -140,11 +140,7 @@ impl Preparer {
         for (index, id) in ids.iter().enumerate() {
             match found.get(id) {
                 None => faults.push(Fault::not_found("file").with("field", path(index))),
-                Some(file) if file.state != State::Ready => faults.push(
-                    Fault::precondition(ErrorReason::FileNotReady, "the file's bytes are not here")
-                        .with("state", file.state.word())
-                        .with("field", path(index)),
-                ),
+                Some(file) if file.state != State::Ready => faults.push(file.not_here().with("field", path(index))),
                 Some(_) => {}
             }
         }

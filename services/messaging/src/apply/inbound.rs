@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use outeract_domain::Wamid;
+use outeract_domain::{Wamid, event_id};
 use outeract_events::timestamp;
 use outeract_proto::messaging::internal::v1::{InboundItem, ItemOutcome, ItemResult};
 use outeract_rpc::Fault;
@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{Applier, Routed, reason, refused};
 use crate::contacts::{Sighting, Wish, Wished, Word, is_id, is_wa_id, word};
 use crate::dispatch::Came;
+use crate::files::Announcement;
 use crate::store::apply::{self as store, Opening};
 use crate::store::run;
 
@@ -72,10 +73,24 @@ impl Applier {
                 }
             }
         }
+        self.announce_media(&letters, results).await?;
         self.open_windows(&windows).await?;
         self.note_receipts(&windows).await?;
         if !wishes.is_empty() {
             self.consent.heed(&wishes).await?;
+        }
+        Ok(())
+    }
+
+    /// The media that the messages carry become files, to be fetched.
+    async fn announce_media(&self, letters: &[Letter<'_>], results: &mut [ItemResult]) -> Result<(), Fault> {
+        let (indexes, media): (Vec<_>, Vec<_>) = letters
+            .iter()
+            .filter_map(|letter| Some((letter.routed.index, letter.media()?)))
+            .unzip();
+        let files = self.files.announce(&media).await?;
+        for (index, file) in indexes.into_iter().zip(files) {
+            results[index].file_id = file.bytes();
         }
         Ok(())
     }
@@ -127,6 +142,23 @@ impl Letter<'_> {
             name: filled(&item.profile_name),
             create: true,
         }
+    }
+
+    /// The medium. One without an id is at no place that could be asked for it.
+    fn media(&self) -> Option<Announcement<'_>> {
+        let media = self
+            .routed
+            .item
+            .media
+            .as_ref()
+            .filter(|media| !media.media_id.is_empty())?;
+        Some(Announcement {
+            application: self.routed.application,
+            connection: self.routed.connection.id,
+            event: event_id::inbound(&self.routed.connection.number, &self.wamid, self.at),
+            sent_at: self.at,
+            media,
+        })
     }
 
     fn wish(&self, contact: Uuid) -> Option<Wished> {

@@ -5,12 +5,14 @@ use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::Fault;
 use sha2::{Digest as _, Sha256};
 use tonic::Code;
+use uuid::Uuid;
 
 use super::janitor::{Job, Leftover};
 use super::kind::{Kind, MimeType, State};
 use super::object::Writer;
 use super::sniff::{self, Contradiction, HEAD};
 use super::{File, Files};
+use crate::store::fetch::{self, Arrived};
 use crate::store::file::{Grown, NewFile};
 use crate::store::{file as store, run};
 
@@ -43,6 +45,8 @@ pub(crate) struct Upload {
     unsure: bool,
     /// Bytes of the application's room that it holds; from the first on, its object stands among those that belong to no file.
     reserved: u64,
+    /// It is a user's medium, and the file is known already: the try at fetching it.
+    lease: Option<Uuid>,
 }
 
 /// An upload that has not ended so long after it began never will: more than the time of its call.
@@ -67,7 +71,25 @@ impl Upload {
             checked: false,
             unsure: false,
             reserved: 0,
+            lease: None,
         }
+    }
+
+    /// A user's medium, of at most `max` bytes. Each try writes an object of its own: nobody writes the same twice.
+    pub(super) fn fetched(
+        files: Files,
+        application: ApplicationId,
+        id: FileId,
+        declared: Declared,
+        (lease, max): (Uuid, u64),
+    ) -> Self {
+        let object = format!("{}/{}-{}", application.uuid(), id.uuid(), lease.simple());
+        let mut upload = Self::new(files, application, id, declared);
+        upload.writer = Some(upload.files.0.store.write(&object));
+        upload.object = object;
+        upload.max = max;
+        upload.lease = Some(lease);
+        upload
     }
 
     /// Takes the next bytes.
@@ -149,9 +171,12 @@ impl Upload {
             return Ok(());
         }
         self.checked = true;
-        let declared = self.declared.clone();
+        let (declared, received) = (self.declared.clone(), self.lease.is_some());
         let head = self.writer()?.head();
         let head = &head[..head.len().min(HEAD)];
+        if received {
+            return sniff::check_received(&declared.mime_type, head).map_err(refused);
+        }
         let max = declared.kind.max_bytes(sniff::is_animated(head));
         sniff::check(&declared.mime_type, head).map_err(refused)?;
         self.max = max;
@@ -227,7 +252,14 @@ impl Upload {
             sha256,
             name_sealed: &sealed,
         };
-        let created_at = match run!(files.0.db, "file.finish", |conn| store::finish(conn, &row)) {
+        let written = match self.lease {
+            None => run!(files.0.db, "file.finish", |conn| store::finish(conn, &row)),
+            Some(lease) => {
+                let arrived = Arrived::of(&row, lease);
+                run!(files.0.db, "file.arrive", |conn| fetch::arrive(conn, &arrived))
+            }
+        };
+        let created_at = match written {
             Ok(Some(created_at)) => created_at,
             Ok(None) => return Err(given_up()),
             // The answer was lost: the file is there, or it is not.
@@ -236,13 +268,22 @@ impl Upload {
                     .get(self.application, self.id)
                     .await
                     .map_err(|_| Fault::from(lost))?;
+                // A file that was known before is this one only with the object of this try.
+                if file.object != self.object {
+                    return Err(given_up());
+                }
                 self.reserved = 0;
                 return Ok(file);
             }
             Err(cause) => return Err(cause.into()),
         };
         self.reserved = 0;
-        metrics::counter!("messaging_files_uploaded_bytes_total").increment(self.count);
+        let bytes = if self.lease.is_some() {
+            "messaging_files_fetched_bytes_total"
+        } else {
+            "messaging_files_uploaded_bytes_total"
+        };
+        metrics::counter!(bytes).increment(self.count);
         Ok(File {
             id: self.id,
             created_at,

@@ -211,6 +211,11 @@ impl MimeType {
         }
     }
 
+    /// The type of what a user sent, by Meta's word; what is none says nothing.
+    pub(crate) fn received(text: &str) -> Self {
+        Self::parse(text).unwrap_or_else(|| Self("application/octet-stream".to_owned()))
+    }
+
     /// The kind of message that carries it; none if Meta takes it in no message.
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self.0.as_str() {

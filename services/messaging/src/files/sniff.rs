@@ -32,6 +32,17 @@ pub(crate) fn check(declared: &MimeType, head: &[u8]) -> Result<(), Contradictio
     })
 }
 
+/// As [`check`], of what a user sent: that may be of any type, and of those that Meta does not take from here nothing more is known than that they are no programs.
+pub(crate) fn check_received(declared: &MimeType, head: &[u8]) -> Result<(), Contradiction> {
+    if declared.kind().is_some() {
+        return check(declared, head);
+    }
+    match program(FileFormat::from_bytes(head), head) {
+        Some(found) => Err(Contradiction { found }),
+        None => Ok(()),
+    }
+}
+
 /// Whether a WebP that begins so moves: a chunk `VP8X` with its animation bit.
 pub(crate) fn is_animated(head: &[u8]) -> bool {
     head.get(12..16) == Some(b"VP8X") && head.get(20).is_some_and(|bits| bits & 0b10 != 0)
@@ -191,6 +202,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn users_send_types_that_meta_takes_from_nobody_else_but_no_programs_and_no_lies() {
+        let check = |declared: &str, head: &[u8]| check_received(&MimeType::parse(declared).expect(declared), head);
+        assert!(check("image/gif", GIF).is_ok());
+        assert!(check("application/octet-stream", b"\x01\x02\0").is_ok());
+        assert!(check("image/jpeg", JPEG).is_ok());
+        assert_eq!(
+            check("image/jpeg", PNG).map_err(|found| found.found),
+            Err("image/png".to_owned())
+        );
+        assert!(check("application/octet-stream", b"MZ\x90\0\x03\0").is_err());
+    }
 
     const JPEG: &[u8] = b"\xFF\xD8\xFF\xE0\0\x10JFIF\0";
     const PNG: &[u8] = b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR";

@@ -207,7 +207,7 @@ pub(crate) async fn list(
     .await
 }
 
-/// Deletes a file: its room is free at once, its object is one to be deleted. Gives the object and what Meta has of it; none: there is no such file.
+/// Deletes a file: its room is free at once, its object is one to be deleted, and if it was to be fetched it will not be. Gives the object (empty: it had none yet) and what Meta has of it; none: there is no such file.
 pub(crate) async fn delete(
     conn: &mut PgConnection,
     application: Uuid,
@@ -220,7 +220,9 @@ pub(crate) async fn delete(
         ), room AS (
             UPDATE messaging.file_usage u SET bytes = u.bytes - gone.size_bytes FROM gone WHERE u.application_id = $1
         ), trash AS (
-            INSERT INTO messaging.file_trash (object, application_id, reserved, due_at) SELECT object, $1, 0, messaging.now_() FROM gone
+            INSERT INTO messaging.file_trash (object, application_id, reserved, due_at) SELECT object, $1, 0, messaging.now_() FROM gone WHERE object <> ''
+        ), unfetched AS (
+            DELETE FROM messaging.file_fetch f USING gone WHERE f.file_id = $2
         ), media AS (
             DELETE FROM messaging.file_media m USING gone WHERE m.file_id = $2 RETURNING m.phone_number_id, m.media_id
         )

@@ -17,6 +17,7 @@ mod fairness;
 mod files;
 mod files_refused;
 mod idempotency;
+mod inbound_media;
 mod instance;
 mod lanes;
 mod lifetime;

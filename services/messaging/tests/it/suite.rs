@@ -46,6 +46,8 @@ pub(crate) struct Suite {
     pub(crate) directory: TempDir,
     /// Most bytes of the application's files.
     pub(crate) quota: u64,
+    /// Most bytes of a user's medium.
+    pub(crate) media_max: u64,
     simulator: Handle,
     redis_url: String,
     database_at: Option<SocketAddr>,
@@ -133,6 +135,7 @@ impl Suite {
             portfolio_token: world.token.clone(),
             directory: tempfile::tempdir().expect("a directory"),
             quota: 1 << 30,
+            media_max: 100 << 20,
             graph_url: simulator.url(),
             simulator,
             redis_url: redis_url().expose().clone(),
@@ -366,6 +369,7 @@ impl Suite {
                 format!("file://{}?shared=true", self.directory.path().display()),
             ),
             ("MESSAGING_FILE_QUOTA_BYTES", self.quota.to_string()),
+            ("MESSAGING_MEDIA_MAX_BYTES", self.media_max.to_string()),
             ("OUTERACT_SHUTDOWN_DELAY", "0s".to_owned()),
             ("OUTERACT_SHUTDOWN_GRACE", "10s".to_owned()),
         ]
