@@ -28,6 +28,7 @@ mod operators;
 mod outcomes;
 mod portfolio;
 mod quota;
+mod readback;
 mod reading;
 mod receipts;
 mod replicas;
