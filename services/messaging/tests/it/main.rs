@@ -26,6 +26,7 @@ mod merging;
 mod obstacles;
 mod operators;
 mod outcomes;
+mod places;
 mod portfolio;
 mod quota;
 mod readback;
