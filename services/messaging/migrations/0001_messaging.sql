@@ -105,7 +105,10 @@ CREATE TABLE messaging.message (
     connection_id uuid NOT NULL,
     contact_id uuid NOT NULL,
     created_at timestamptz NOT NULL,
+    -- Not before then. NULL: at once.
+    send_at timestamptz,
     on_unknown smallint NOT NULL,
+    priority smallint NOT NULL,
     phone_number_id text COLLATE "C" NOT NULL,
     traceparent text,
     sealed bytea NOT NULL

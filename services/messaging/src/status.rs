@@ -1,7 +1,7 @@
 //! How far a message got, in words of the contract.
 
-use outeract_domain::{Submission, UnknownCode, Wamid};
-use outeract_proto::messaging::v1::{SendError, SendStatus, SubmissionState};
+use outeract_domain::{Priority, Submission, UnknownCode, Wamid};
+use outeract_proto::messaging::v1::{Priority as PriorityProto, SendError, SendStatus, SubmissionState};
 
 /// What a caller is told.
 pub(crate) fn told(state: SubmissionState, wamid: Option<&Wamid>, error: Option<SendError>) -> SendStatus {
@@ -32,6 +32,15 @@ pub(crate) fn state(code: i16) -> Result<SubmissionState, UnknownCode> {
         Submission::Failed => SubmissionState::Failed,
         Submission::Expired => SubmissionState::Expired,
         Submission::Canceled => SubmissionState::Canceled,
+    })
+}
+
+/// A stored class.
+pub(crate) fn priority(code: i16) -> Result<PriorityProto, UnknownCode> {
+    Ok(match Priority::try_from(code)? {
+        Priority::Urgent => PriorityProto::Urgent,
+        Priority::Normal => PriorityProto::Normal,
+        Priority::Bulk => PriorityProto::Bulk,
     })
 }
 

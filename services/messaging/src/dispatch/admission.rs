@@ -7,7 +7,7 @@ use outeract_domain::Content;
 
 use super::call::{AWAY, Line, later};
 use super::cargo::Cargo;
-use super::gate::{Ask, Deed, Pass, SetAside, Terms, Unanswered, Verdict};
+use super::gate::{Ask, Deed, Pass, Refused, SetAside, Terms, Unanswered, Verdict};
 use super::record::Noted;
 use super::scheduler::{Admission, Outcome};
 use crate::events::Subject;
@@ -91,8 +91,11 @@ impl Line {
             Ok(Noted::Unknown) => Outcome::Unknown {
                 until: Instant::now() + self.timing.patience,
             },
-            // It has ended, or is not this process's any more.
-            Ok(Noted::Ended | Noted::Nothing) => Outcome::Ended,
+            // It has ended, perhaps with a place in the quota; or it is not this process's any more.
+            Ok(Noted::Ended | Noted::Nothing) => {
+                self.aftermath.begin(Refused::unsent(admission.message));
+                Outcome::Ended
+            }
             Err(_) => again(AWAY),
         }
     }

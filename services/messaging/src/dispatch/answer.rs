@@ -9,7 +9,7 @@ use outeract_proto::messaging::v1::SendError;
 
 use super::call::{AWAY, Flight, Line, Mood};
 use super::cargo::Cargo;
-use super::gate::{Refused, WINDOW_CLOSED, When};
+use super::gate::{Place, Refused, WINDOW_CLOSED, When};
 use super::record::{Finding, Note, Noted};
 use super::scheduler::Outcome;
 use crate::problem::{self, META_UNREACHABLE, OUTCOME_UNKNOWN};
@@ -46,7 +46,7 @@ impl Line {
     pub(super) async fn rejected(&self, flight: Flight<'_>, error: &GraphError) -> (Outcome<Cargo>, Mood) {
         let verdict = classify(error);
         if Refused::teaches(error.code) {
-            self.conclude(&flight, error.code, false).await;
+            self.conclude(&flight, error.code, Place::Kept).await;
             if error.code == WINDOW_CLOSED && flight.letter.fallback.is_some() && !flight.pass.fallback {
                 return self.fall_back(&flight, error, &verdict).await;
             }
@@ -79,7 +79,7 @@ impl Line {
             let told = problem::of_verdict(&verdict, error.code, false);
             let noted = self.note(&flight, Finding::Failed { row, error: told }).await;
             if noted == Noted::Ended && flight.may_hold_a_place() {
-                self.conclude(&flight, error.code, true).await;
+                self.conclude(&flight, error.code, Place::Free).await;
             }
             let refused = verdict.reaction == Reaction::Fail;
             let mood = if refused { Mood::Well } else { Mood::Neutral };
@@ -172,13 +172,13 @@ impl Line {
         self.after(flight, noted, next.wait)
     }
 
-    /// Draws the conclusions of a refusal; `release`: the message never was and never will be delivered. What fails is learned from the next refusal, or forgotten after 24 hours.
-    async fn conclude(&self, flight: &Flight<'_>, code: i32, release: bool) {
+    /// Draws the conclusions of a refusal. What fails is learned from the next refusal, or forgotten after 24 hours.
+    async fn conclude(&self, flight: &Flight<'_>, code: i32, place: Place) {
         let refused = Refused {
             message: flight.admission.message,
             code,
             when: When::Ago(flight.asked.elapsed()),
-            release,
+            place,
         };
         self.aftermath.conclude([refused]).await;
     }

@@ -14,10 +14,10 @@ use uuid::Uuid;
 use super::breaker::{Breaker, Sign};
 use super::cargo::{Cargo, Parcel};
 use super::credentials::{Credential, Credentials};
-use super::gate::{Aftermath, Aside, Gate, Pass};
+use super::gate::{Aftermath, Aside, Gate, Pass, Refused};
 use super::intent::{Begin, Begun, Intent, Load};
 use super::media::{Attached, Unsendable};
-use super::record::{Finding, Note, Recorder};
+use super::record::{Finding, Note, Noted, Recorder};
 use super::scheduler::{Admission, LaneId, NumberId, Outcome};
 use crate::config::Timing;
 use crate::contacts::Learner;
@@ -163,7 +163,7 @@ impl Line {
             Ok(Some(begun)) => begun,
             Err(left_nothing) if left_nothing => return later(cargo, AWAY),
             // Not this process's to send, or nobody's any more.
-            Ok(None) => return self.lapse(admission, subject).await,
+            Ok(None) => return self.lapse(admission, subject, pass).await,
             // Perhaps durable: not sent, and the sweep will find it.
             Err(_) => return (Outcome::Ended, Mood::Neutral),
         };
@@ -229,11 +229,15 @@ impl Line {
     }
 
     /// No intent was written: should the message's time have run out, it ends here.
-    async fn lapse(&self, admission: &Admission<Cargo>, subject: Subject) -> (Outcome<Cargo>, Mood) {
+    async fn lapse(&self, admission: &Admission<Cargo>, subject: Subject, pass: Pass) -> (Outcome<Cargo>, Mood) {
         let row = expiry(&admission.number, admission.message);
         // Whoever misses it is found by the scan.
         let finding = Finding::Withdrawn { row };
-        self.recorder.try_record(Note { subject, finding }).await;
+        let noted = self.recorder.try_record(Note { subject, finding }).await;
+        if pass.counted && noted == Some(Noted::Nothing) {
+            // Perhaps it was taken back in between, and then took a place that nobody gives back.
+            self.aftermath.begin(Refused::unsent(admission.message));
+        }
         (Outcome::Ended, Mood::Free)
     }
 

@@ -24,7 +24,7 @@ use crate::projection::Connection;
 use crate::vault::Letter;
 use crate::window::{Refusal, Windows};
 
-pub(crate) use self::aftermath::{Aftermath, Refused, WINDOW_CLOSED, When};
+pub(crate) use self::aftermath::{Aftermath, Place, Refused, WINDOW_CLOSED, When};
 pub(crate) use self::aside::{Aside, Deed, SetAside, asides};
 pub(crate) use self::judge::judges;
 

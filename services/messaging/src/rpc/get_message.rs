@@ -54,11 +54,11 @@ pub(super) async fn message(service: &Messaging, application: ApplicationId, id:
         create_time: Some(timestamp::to_proto(row.created_at)),
         update_time: Some(timestamp::to_proto(row.updated_at)),
         obstacles: wait.obstacles,
-        priority: 0,
-        send_time: None,
+        priority: status::priority(row.priority).map_err(Fault::data_loss)?.into(),
+        send_time: row.send_at.map(timestamp::to_proto),
         expire_time: row.expires_at.map(timestamp::to_proto),
-        sandbox: false,
-        reply_to_external_message_id: String::new(),
+        sandbox: letter.sandbox,
+        reply_to_external_message_id: letter.reply_to.map_or_else(String::new, Wamid::into_string),
         fell_back: row.fell_back,
     })
 }

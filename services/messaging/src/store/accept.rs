@@ -76,8 +76,8 @@ pub(crate) async fn insert(conn: &mut PgConnection, messages: &[NewMessage<'_>])
             ON CONFLICT (application_id, key_hash) DO NOTHING
             RETURNING message_id
         ), stored AS (
-            INSERT INTO messaging.message (id, application_id, connection_id, contact_id, created_at, on_unknown, phone_number_id, traceparent, sealed)
-            SELECT id, application, connection, contact, now, on_unknown, number, traceparent, sealed
+            INSERT INTO messaging.message (id, application_id, connection_id, contact_id, created_at, send_at, on_unknown, priority, phone_number_id, traceparent, sealed)
+            SELECT id, application, connection, contact, now, send_at, on_unknown, priority, number, traceparent, sealed
             FROM new CROSS JOIN clock WHERE (first IN (SELECT message_id FROM taken)) IS TRUE
         ), queued AS (
             INSERT INTO messaging.queue (phone_number_id, message_id, contact_id, connection_id, ready_at, updated_at, epoch, attempt, tries, state, priority,

@@ -4,6 +4,8 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use crate::problem::OUTCOME_UNKNOWN;
+
 /// A message that is about to be sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Asked<'a> {
@@ -57,6 +59,8 @@ pub(crate) struct Addressee {
     pub contact: Uuid,
     /// Acceptances by Meta beyond the first.
     pub duplicates: i16,
+    /// It has ended, and Meta did not accept it.
+    pub unsent: bool,
 }
 
 /// A window as it stands.
@@ -174,11 +178,13 @@ pub(crate) async fn addressees(conn: &mut PgConnection, messages: &[Uuid]) -> sq
         r#"
         SELECT m.id AS message, m.application_id AS application, m.connection_id AS connection, m.phone_number_id AS number, m.contact_id AS addressed,
                coalesce((SELECT c.merged_into FROM messaging.contact c WHERE c.id = m.contact_id LIMIT 1), m.contact_id) AS "contact!",
-               coalesce((SELECT e.duplicates FROM messaging.ending e WHERE e.message_id = asked.id LIMIT 1), 0::smallint) AS "duplicates!"
+               coalesce(e.duplicates, 0::smallint) AS "duplicates!", coalesce(e.state IN (5, 6, 7) AND e.reason IS DISTINCT FROM $2, false) AS "unsent!"
         FROM unnest($1::uuid[]) AS asked (id)
         CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.id LIMIT 1) m
+        LEFT JOIN LATERAL (SELECT * FROM messaging.ending e WHERE e.message_id = asked.id LIMIT 1) e ON true
         "#,
         messages,
+        OUTCOME_UNKNOWN,
     )
     .fetch_all(conn)
     .await

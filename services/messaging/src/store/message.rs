@@ -25,6 +25,10 @@ pub(crate) struct Message {
     pub expires_at: Option<OffsetDateTime>,
     /// The outcome of an earlier attempt is not known.
     pub doubted: bool,
+    /// The class, as `Priority` numbers it.
+    pub priority: i16,
+    /// Not before then. None: at once.
+    pub send_at: Option<OffsetDateTime>,
     pub created_at: OffsetDateTime,
     pub updated_at: OffsetDateTime,
     /// Its fallback template went in its place.
@@ -91,7 +95,7 @@ pub(crate) async fn get(conn: &mut PgConnection, application: Uuid, id: Uuid) ->
                e.wamid_sealed AS "wamid_sealed?", coalesce(q.meta_code, e.meta_code) AS meta_code, coalesce(q.reason, e.reason) AS reason,
                CASE WHEN q.state = 1 AND NOT q.held AND q.ready_at > messaging.now_() THEN q.ready_at END AS next_attempt_at,
                CASE WHEN isfinite(q.expires_at) THEN q.expires_at END AS expires_at, coalesce(q.unsettled, 0) > 0 AS "doubted!",
-               m.created_at, coalesce(q.updated_at, e.updated_at) AS "updated_at!",
+               m.priority, m.send_at, m.created_at, coalesce(q.updated_at, e.updated_at) AS "updated_at!",
                coalesce(q.state, 0) <> 1 AND coalesce(q.attempt, e.attempt) > 0 AND EXISTS (SELECT FROM messaging.fallback f WHERE f.message_id = $2) AS "fell_back!"
         FROM messaging.message m
         LEFT JOIN LATERAL (SELECT * FROM messaging.ending e WHERE e.message_id = $2 LIMIT 1) e ON true

@@ -24,7 +24,7 @@ const PROMOTION: &str = "promotion";
 
 impl Suite {
     /// The connections belong to one portfolio with this limit; half of them to another account of it.
-    async fn one_portfolio(&self, instance: &Instance, limit: &str) {
+    pub(crate) async fn one_portfolio(&self, instance: &Instance, limit: &str) {
         for (index, number) in self.numbers.iter().enumerate() {
             self.change(instance, number, |connection| {
                 "1701".clone_into(&mut connection.portfolio_id);
@@ -42,7 +42,7 @@ impl Suite {
     }
 
     /// The portfolio's other account, which Meta does not know, has the first one's templates.
-    async fn templates_of_both(&self) {
+    pub(crate) async fn templates_of_both(&self) {
         self.templates_known().await;
         for copied in [
             "INSERT INTO messaging.template SELECT (jsonb_populate_record(t, '{\"waba_id\": \"102290129340399\"}')).* FROM messaging.template t",
@@ -76,11 +76,11 @@ impl Suite {
     }
 }
 
-fn new_user(index: usize) -> String {
+pub(crate) fn new_user(index: usize) -> String {
     format!("+1415556{index:04}")
 }
 
-fn template(number: &Number, to: &str) -> SendMessageRequest {
+pub(crate) fn template(number: &Number, to: &str) -> SendMessageRequest {
     SendMessageRequest {
         wait: SendWait::Stored.into(),
         ..order(number, to)

@@ -266,7 +266,7 @@ async fn a_message_whose_hint_was_lost_is_found_by_the_scan() {
     let first = id(&answer).uuid();
     let copy = Uuid::now_v7();
     for sql in [
-        "INSERT INTO messaging.message SELECT $2, application_id, connection_id, contact_id, created_at, on_unknown, phone_number_id, NULL, sealed FROM messaging.message WHERE id = $1",
+        "INSERT INTO messaging.message SELECT $2, application_id, connection_id, contact_id, created_at, send_at, on_unknown, priority, phone_number_id, NULL, sealed FROM messaging.message WHERE id = $1",
         "INSERT INTO messaging.queue (phone_number_id, message_id, contact_id, connection_id, ready_at, updated_at, epoch, attempt, tries, state, priority, on_unknown, resends, unsettled, held)
          SELECT phone_number_id, $2, contact_id, connection_id, created_at, created_at, 0, 0, 0, 1, 1, 1, 0, 0, false FROM messaging.message WHERE id = $1",
     ] {

@@ -1,4 +1,5 @@
-//! What Meta's refusals teach the gate: a window that is closed (131047), a user who wants no marketing (131050), a place in the quota that was not used after all.
+//! What Meta's refusals teach the gate: a window that is closed (131047), a user who wants no marketing (131050), a place in the quota that was not used after all. The places of messages
+//! that end before Meta accepts them are given back here, too.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,14 +20,25 @@ use crate::store::quota::{self, Claim};
 use crate::store::{DbError, run};
 use crate::window::Windows;
 
-/// Meta refused a message.
+/// Meta refused a message, or was not asked to send it any more.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Refused {
     pub message: Uuid,
+    /// Meta's; 0: Meta said nothing.
     pub code: i32,
     pub when: When,
-    /// It was not delivered and never will be: its place in the quota is free.
-    pub release: bool,
+    pub place: Place,
+}
+
+/// What becomes of a message's place in the quota.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// It stays.
+    Kept,
+    /// The message was not delivered and never will be: it is free.
+    Free,
+    /// It is free if the message has ended, and Meta cannot have accepted it.
+    FreeIfUnsent,
 }
 
 /// When Meta refused.
@@ -65,14 +77,25 @@ impl Refused {
         matches!(code, WINDOW_CLOSED | MARKETING_STOPPED)
     }
 
-    /// A status that says that Meta did not deliver a message that it had accepted; none for any other.
+    /// A message was withdrawn, or seems to have been: how it ended, the database knows.
+    pub(crate) fn unsent(message: Uuid) -> Self {
+        Self {
+            message,
+            code: 0,
+            when: When::Ago(Duration::ZERO),
+            place: Place::FreeIfUnsent,
+        }
+    }
+
+    /// A status that says that Meta did not deliver a message that it had accepted; none for any other. One that contradicts an earlier `delivered` or `read` frees the place all the same:
+    /// those leave nothing behind here, for a write for each of them would cost more than a place that is free too soon, of which Meta's own limit is the end.
     pub(crate) fn by_status(message: Uuid, status: &StatusItem) -> Option<Self> {
         let at = status.occur_time.as_ref().and_then(timestamp::from_proto);
         (status.status == FAILED).then_some(Self {
             message,
             code: status.error_code,
             when: at.map_or(When::Ago(Duration::ZERO), When::At),
-            release: true,
+            place: Place::Free,
         })
     }
 }
@@ -209,8 +232,12 @@ impl Conclude {
     }
 
     async fn release(&self, refused: &[Refused], found: &HashMap<Uuid, Addressee>) -> Result<(), DbError> {
-        // A message that Meta accepted twice may have been delivered once.
-        let releasing = with(refused, found).filter(|(refused, to)| refused.release && to.duplicates == 0);
+        let releasing = with(refused, found).filter(|(refused, to)| match refused.place {
+            Place::Kept => false,
+            // A message that Meta accepted twice may have been delivered once.
+            Place::Free => to.duplicates == 0,
+            Place::FreeIfUnsent => to.unsent,
+        });
         let known: Vec<_> = releasing
             .filter_map(|(_, to)| Some((self.projection.known(to.connection)?, to)))
             .collect();

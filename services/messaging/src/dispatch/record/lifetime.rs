@@ -8,6 +8,7 @@ use outeract_proto::messaging::v1::SubmissionState;
 use uuid::Uuid;
 
 use super::{Finding, Noted, Record, Written};
+use crate::dispatch::gate::Refused;
 use crate::events;
 use crate::problem;
 use crate::status::{queued, told};
@@ -30,6 +31,10 @@ impl Record {
         for withdrawn in run!(self.db, "withdraw.withdraw", |conn| withdraw::withdraw(conn, &rows))? {
             if let Some(index) = left.remove(&withdrawn.message) {
                 written.withdraw(index, &withdrawn);
+                // It may hold a place since an earlier attempt, or for one that was not begun.
+                if written.outcomes[index] == Noted::Ended {
+                    self.aftermath.begin(Refused::unsent(withdrawn.message));
+                }
             }
         }
         Ok(())

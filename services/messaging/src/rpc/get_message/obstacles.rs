@@ -98,6 +98,8 @@ mod tests {
             next_attempt_at: None,
             expires_at: None,
             doubted: false,
+            priority: 2,
+            send_at: None,
             created_at: LATER,
             updated_at: LATER,
             fell_back: false,

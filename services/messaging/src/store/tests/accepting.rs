@@ -247,7 +247,7 @@ async fn partitions_are_made_ahead_and_dropped_in_time() {
         .expect("a row or none");
     assert_eq!(gone, None);
     // One that no partition fits stands in the default one, and is told.
-    sqlx::query("INSERT INTO messaging.message (id, application_id, connection_id, contact_id, created_at, on_unknown, phone_number_id, sealed) VALUES ($1, $1, $1, $1, now(), 1, '1', '')")
+    sqlx::query("INSERT INTO messaging.message (id, application_id, connection_id, contact_id, created_at, on_unknown, priority, phone_number_id, sealed) VALUES ($1, $1, $1, $1, now(), 1, 2, '1', '')")
         .bind(Uuid::from_u128(5))
         .execute(world.database.admin())
         .await

@@ -3,6 +3,7 @@
 use time::{Duration, OffsetDateTime};
 
 use super::*;
+use crate::store::gate;
 use crate::store::record::{self, Retry};
 use crate::store::resolve::{self, Decision};
 use crate::store::sandbox;
@@ -47,6 +48,12 @@ impl World {
             .await
             .expect("no error")
             .len()
+    }
+
+    /// It has ended, and Meta did not accept it.
+    async fn unsent(&self, message: Uuid) -> bool {
+        let found = gate::addressees(&mut *self.conn().await, &[message]).await;
+        found.expect("no error").pop().expect("known").unsent
     }
 
     async fn reason(&self, message: Uuid) -> Option<String> {
@@ -152,6 +159,53 @@ async fn a_resend_that_waits_is_called_off_and_its_message_becomes_unknown() {
         assert_eq!(world.ended(message).await, (QUEUED, 0, 0));
         assert_eq!(world.outbox(message).await, [(1, 0), (4, 1)]);
     }
+}
+
+#[tokio::test]
+async fn unsent_is_what_has_ended_and_cannot_have_been_accepted() {
+    let world = World::new().await;
+    let epoch = world.own(WORKER).await;
+    let begun = async |attempt: i32| {
+        let message = world.message(HOLD).await;
+        for _ in 0..attempt {
+            world.begin(WORKER, epoch, message).await.expect("begun");
+        }
+        message
+    };
+    let (canceled, expired) = (begun(0).await, begun(0).await);
+    assert!(!world.unsent(canceled).await, "it waits");
+    world.withdraw(canceled, CANCELED).await.expect("canceled");
+    world.expires_in(expired, -1.0).await;
+    world.withdraw(expired, EXPIRED).await.expect("expired");
+    let (refused, given_up, accepted) = (begun(1).await, begun(1).await, begun(1).await);
+    let mut conn = world.conn().await;
+    assert_eq!(
+        record::failed(&mut conn, &[miss(refused, 1)])
+            .await
+            .expect("failed")
+            .len(),
+        1
+    );
+    assert_eq!(
+        record::unknown(&mut conn, &[miss(given_up, 1)])
+            .await
+            .expect("moved")
+            .len(),
+        1
+    );
+    assert!(!world.unsent(given_up).await, "nobody knows");
+    assert_eq!(world.give_up(given_up, 1).await, 1);
+    let ended = record::accepted(&mut conn, &[acceptance(accepted, 1, 1)]).await;
+    assert_eq!(ended.expect("ended").len(), 1);
+    let mut unsent = Vec::new();
+    for message in [canceled, expired, refused, given_up, accepted] {
+        unsent.push(world.unsent(message).await);
+    }
+    assert_eq!(unsent, [true, true, true, false, false]);
+    // Evidence says otherwise.
+    let late = record::accepted_late(&mut conn, &acceptance(refused, 1, 2)).await;
+    assert!(late.expect("no error").is_some());
+    assert!(!world.unsent(refused).await);
 }
 
 #[tokio::test]
