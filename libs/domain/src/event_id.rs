@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::{EventId, PhoneNumberId, Wamid};
+use crate::{ApplicationId, EventId, PhoneNumberId, Wamid};
 
 /// The event of a message from a user.
 pub fn inbound(number: &PhoneNumberId, wamid: &Wamid, occurred: OffsetDateTime) -> EventId {
@@ -33,6 +33,28 @@ pub fn submission(parent: EventId, attempt: i32, kind: &str) -> EventId {
     from_parts(
         parent.unix_millis(),
         &[b"submission", parent.uuid().as_bytes(), &attempt, kind.as_bytes()],
+    )
+}
+
+/// The event of news that Meta reported of an account. One for each application; the notice's time and value tell a repetition from a new notice.
+pub fn account(
+    application: ApplicationId,
+    waba_id: &str,
+    field: &str,
+    value: &[u8],
+    occurred: OffsetDateTime,
+) -> EventId {
+    let millis = u64::try_from(occurred.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    let application = application.uuid();
+    from_parts(
+        millis,
+        &[
+            b"account",
+            application.as_bytes(),
+            waba_id.as_bytes(),
+            field.as_bytes(),
+            value,
+        ],
     )
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod account;
 mod apply;
 mod bisect;
 mod lane;
+mod news;
 mod reader;
 mod route;
 mod siblings;

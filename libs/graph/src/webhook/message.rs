@@ -124,6 +124,7 @@ impl Kind {
             Some("system") if message.moves_ids() && raw.len() <= MAX_VALUE => Self::Account(Box::new(Account {
                 field: "system".to_owned(),
                 value: raw.to_owned(),
+                occurred: None,
             })),
             kind => {
                 let what = format!("message.{}", word_of(kind.unwrap_or("unknown")));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use outeract_domain::{ContactId, E164, EventId, Wamid};
 use outeract_events::{Inbound, Status as StatusEvent, timestamp};
-use outeract_graph::webhook::{Account, InboundOther, InboundText, Kind, Sender, Status};
+use outeract_graph::webhook::{Account, InboundOther, InboundText, Kind, Sender, Status, acts};
 use outeract_graph::{GraphError, fault};
 use outeract_proto::messaging::internal::v1::item::Kind as WireKind;
 use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, Item as WireItem, StatusItem};
@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 
 use super::account::{Fate, Owner};
 use super::bisect::Stalled;
+use super::news;
 use super::reader::{Batch, Item};
 use super::route::{Destination, Target};
 use super::siblings::{Applied, Siblings};
@@ -44,11 +45,10 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
     // Whatever is not said otherwise below was applied.
     let mut fates = vec![Fate::Applied; targets.len()];
     for (index, (item, target)) in batch.items.iter().zip(&targets).enumerate() {
-        let received = batch
-            .posts
-            .get(item.place.post)
-            .map_or(OffsetDateTime::UNIX_EPOCH, |post| post.received_at);
+        let received = received(batch, item);
         match target {
+            // Of these only events are made.
+            Ok(_) if matches!(&item.kind, Kind::Account(account) if !acts(&account.field)) => {}
             Ok(destinations) => {
                 let owner = common_owner(destinations);
                 for to in destinations {
@@ -82,10 +82,26 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
         match one.event(applied) {
             Ok(Some(event)) => {
                 events.push(event);
-                recorded.push(one);
+                recorded.push((one.index, one.owner));
             }
             Ok(None) => {}
             Err(fate) => fates[one.index] = fate,
+        }
+    }
+    for (index, (item, target)) in batch.items.iter().zip(&targets).enumerate() {
+        let (Kind::Account(account), Ok(destinations), Fate::Applied) = (&item.kind, target, &fates[index]) else {
+            continue;
+        };
+        let owner = common_owner(destinations);
+        match news::events(account, &item.waba_id, destinations, received(batch, item)) {
+            Ok(news) if news.is_empty() && !acts(&account.field) => {
+                fates[index] = Fate::Listed(Outcome::Unsupported, reason::NO_CONNECTION.into(), owner);
+            }
+            Ok(news) => {
+                recorded.extend(news.iter().map(|_| (index, owner)));
+                events.extend(news);
+            }
+            Err(why) => fates[index] = Fate::Listed(Outcome::Quarantined, why.into(), owner),
         }
     }
     let results = if events.is_empty() {
@@ -93,14 +109,36 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
     } else {
         siblings.record(&events).await?
     };
-    for (one, result) in recorded.into_iter().zip(results) {
-        fates[one.index] = match result {
+    settle(&mut fates, &recorded, results);
+    Ok(fates)
+}
+
+/// What became of items by what became of their events. An item with several is applied if one of them is new, and quarantined if one was refused.
+fn settle(fates: &mut [Fate], recorded: &[(usize, Owner)], results: Vec<Result<RecordResult, tonic::Code>>) {
+    let mut last = None;
+    for ((index, owner), result) in recorded.iter().zip(results) {
+        let again = last.replace(*index) == Some(*index);
+        let fate = match result {
             Ok(RecordResult::Recorded) => Fate::Applied,
             Ok(RecordResult::Duplicate) => Fate::Duplicate,
-            Ok(RecordResult::Refused | RecordResult::Unspecified) | Err(_) => one.quarantined(reason::EVENT_REFUSED),
+            Ok(RecordResult::Refused | RecordResult::Unspecified) | Err(_) => {
+                Fate::Listed(Outcome::Quarantined, reason::EVENT_REFUSED.into(), *owner)
+            }
+        };
+        fates[*index] = match (&fates[*index], fate) {
+            (listed @ Fate::Listed(..), _) if again => listed.clone(),
+            (Fate::Applied, Fate::Duplicate) if again => Fate::Applied,
+            (_, fate) => fate,
         };
     }
-    Ok(fates)
+}
+
+/// When the item's webhook was received.
+fn received(batch: &Batch, item: &Item) -> OffsetDateTime {
+    batch
+        .posts
+        .get(item.place.post)
+        .map_or(OffsetDateTime::UNIX_EPOCH, |post| post.received_at)
 }
 
 /// The application and the connection that these have in common.

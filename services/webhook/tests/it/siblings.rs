@@ -103,7 +103,7 @@ pub(crate) fn event_wamid(record: &EventRecord) -> String {
     match record.event.as_ref().and_then(|event| event.payload.as_ref()) {
         Some(Payload::Message(message)) => message.external_message_id.clone(),
         Some(Payload::Status(status)) => status.external_message_id.clone(),
-        Some(Payload::UserMerged(_) | Payload::Suppression(_)) | None => String::new(),
+        Some(Payload::UserMerged(_) | Payload::Suppression(_) | Payload::Account(_)) | None => String::new(),
     }
 }
 
