@@ -93,7 +93,7 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
             continue;
         };
         let owner = common_owner(destinations);
-        match news::events(account, &item.waba_id, destinations, received(batch, item)) {
+        match news::events(account, item, destinations, received(batch, item)) {
             Ok(news) if news.is_empty() && !acts(&account.field) => {
                 fates[index] = Fate::Listed(Outcome::Unsupported, reason::NO_CONNECTION.into(), owner);
             }

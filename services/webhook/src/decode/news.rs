@@ -8,6 +8,7 @@ use outeract_proto::tracking::internal::v1::EventRecord;
 use outeract_proto::tracking::v1::{AccountAlert, AccountPayload, AccountRestriction, TemplateReference};
 use time::OffsetDateTime;
 
+use super::reader::Item;
 use super::route::Destination;
 use crate::reason;
 
@@ -15,7 +16,7 @@ use crate::reason;
 /// read.
 pub(super) fn events(
     account: &Account,
-    waba_id: &str,
+    item: &Item,
     destinations: &[Arc<Destination>],
     received: OffsetDateTime,
 ) -> Result<Vec<EventRecord>, &'static str> {
@@ -24,9 +25,11 @@ pub(super) fn events(
     }
     let news = News::read(&account.field, &account.value, received).map_err(|_| reason::VALUE_UNREADABLE)?;
     let Some(news) = news else { return Ok(Vec::new()) };
-    let mut concerned: Vec<_> = destinations.iter().filter(|to| concerns(&news, to)).collect();
+    // Meta's id of the number has led to its connection already.
+    let by_id = !item.place.phone_number_id.is_empty();
+    let mut concerned: Vec<_> = destinations.iter().filter(|to| by_id || concerns(&news, to)).collect();
     concerned.sort_by_key(|to| to.application.uuid());
-    let payload = payload(&account.field, waba_id, &news);
+    let payload = payload(&account.field, &item.waba_id, &news);
     let events = concerned.chunk_by(|one, other| one.application == other.application);
     Ok(events
         .filter_map(|group| {
