@@ -147,7 +147,7 @@ fn said(event: &Event) -> String {
             format!("{} from {from}: \"{text}\"", message.role)
         }
         Some(Payload::Status(status)) => format!("of {} ({})", event.origin_event_id, status.status),
-        Some(Payload::UserMerged(_) | Payload::Suppression(_)) | None => String::new(),
+        Some(Payload::UserMerged(_) | Payload::Suppression(_) | Payload::Account(_)) | None => String::new(),
     }
 }
 
