@@ -6,7 +6,7 @@
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::{DeliveryId, EventId, FileId, PhoneNumberId, SubscriptionId, Wamid};
+use crate::{ApplicationId, DeliveryId, EventId, FileId, PhoneNumberId, SubscriptionId, Wamid};
 
 /// The event of a message from a user.
 pub fn inbound(number: &PhoneNumberId, wamid: &Wamid, occurred: OffsetDateTime) -> EventId {
@@ -60,6 +60,27 @@ pub fn file(parent: EventId, kind: &str) -> EventId {
     from_parts(
         parent.unix_millis(),
         &[b"file event", parent.uuid().as_bytes(), kind.as_bytes()],
+    )
+}
+
+/// The event of news that Meta reported of an account. One for each application; the notice's time and value tell a repetition from a new notice.
+pub fn account(
+    application: ApplicationId,
+    waba_id: &str,
+    field: &str,
+    value: &[u8],
+    occurred: OffsetDateTime,
+) -> EventId {
+    let application = application.uuid();
+    from_parts(
+        millis(occurred),
+        &[
+            b"account",
+            application.as_bytes(),
+            waba_id.as_bytes(),
+            field.as_bytes(),
+            value,
+        ],
     )
 }
 

@@ -1,5 +1,6 @@
 //! How occurrences become events of the log: one builder per kind, used by whichever service learns of the occurrence first, so that both make the same event.
 
+mod account;
 mod build;
 pub mod content;
 mod file;
@@ -9,6 +10,7 @@ mod subscription;
 pub mod timestamp;
 mod user;
 
+pub use account::AccountNews;
 pub use build::{Inbound, Outbound, Status, Step, Submission};
 pub use file::FileEnd;
 pub use subscription::SubscriptionDisabled;

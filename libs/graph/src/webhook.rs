@@ -1,5 +1,6 @@
 //! Meta's webhooks: one POST holds many entries (WABAs), each many changes (fields), each many items. Items are read one by one, so that one that cannot be read harms no other.
 
+mod account;
 mod card;
 mod item;
 mod lenient;
@@ -9,6 +10,7 @@ mod said;
 mod split;
 mod user;
 
+pub use account::{Alert, News, Restriction, TemplateName, acts};
 pub use card::{Card, CardAddress, CardEmail, CardName, CardOrganization, CardPhone, CardUrl};
 pub use item::{
     Account, Context, Conversation, Item, Kind, Member, Message, Origin, Pricing, Product, Referral, Sender, Status,

@@ -5,6 +5,7 @@ mod apply;
 mod bisect;
 mod content;
 mod lane;
+mod news;
 mod reader;
 mod route;
 mod siblings;

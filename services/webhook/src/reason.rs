@@ -16,6 +16,8 @@ pub(crate) const PARKED_TOO_LONG: &str = "PARKED_TOO_LONG";
 pub(crate) const PARKED_TOO_MANY: &str = "PARKED_TOO_MANY";
 /// The number belongs to another WABA than the webhook says, or now to another application than when the item came.
 pub(crate) const ROUTE_MISMATCH: &str = "ROUTE_MISMATCH";
+/// The value of a field is not what Meta documents.
+pub(crate) const VALUE_UNREADABLE: &str = "VALUE_UNREADABLE";
 /// It names no phone number.
 pub(crate) const NUMBER_MISSING: &str = "NUMBER_MISSING";
 /// A field that is not understood yet.

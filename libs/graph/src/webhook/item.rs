@@ -160,6 +160,8 @@ pub struct Account {
     pub field: String,
     /// Meta's JSON object, as it came: the change's value, or the message.
     pub value: String,
+    /// When Meta made the notice, where it says so.
+    pub occurred: Option<OffsetDateTime>,
 }
 
 /// A status of a message to a user.

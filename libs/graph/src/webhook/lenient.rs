@@ -8,6 +8,9 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
+/// Times from here on are written in milliseconds.
+pub(super) const MILLISECONDS: i64 = 100_000_000_000;
+
 /// Longest text of an id, name or word that is read.
 const MAX_WORD: usize = 1_024;
 /// Longest other text that is read: far above Meta's own limits.
@@ -69,7 +72,7 @@ pub(super) fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64,
 /// A time in unix seconds, or in milliseconds: no message of ours is from the year 5138. It is taken as Meta wrote it, for it is part of what tells a repetition from a new message; a
 /// time days ahead of the webhook itself is none.
 pub(super) fn time_of(written: i64, received: OffsetDateTime) -> Option<OffsetDateTime> {
-    let seconds = if written.unsigned_abs() >= 100_000_000_000 {
+    let seconds = if written.unsigned_abs() >= MILLISECONDS.unsigned_abs() {
         written / 1_000
     } else {
         written

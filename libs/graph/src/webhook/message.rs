@@ -106,6 +106,7 @@ impl Kind {
             return Self::Account(Box::new(Account {
                 field: "system".to_owned(),
                 value: raw.to_owned(),
+                occurred: None,
             }));
         }
         let what = format!("message.{}", word_of(&kind));

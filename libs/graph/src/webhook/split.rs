@@ -2,6 +2,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
+use super::account;
 use super::item::{Account, Item, Kind, MAX_VALUE, word_of};
 use super::lenient;
 use super::message::{By, Contact};
@@ -23,6 +24,8 @@ struct Body<'a> {
 struct Entry<'a> {
     #[serde(default, deserialize_with = "lenient::optional_word")]
     id: Option<String>,
+    #[serde(default, borrow)]
+    time: Option<&'a RawValue>,
     #[serde(default, borrow)]
     changes: Option<&'a RawValue>,
 }
@@ -57,6 +60,13 @@ struct Metadata {
     phone_number_id: Option<String>,
 }
 
+/// Times of an entry.
+#[derive(Clone, Copy)]
+struct When {
+    received: OffsetDateTime,
+    at: Option<OffsetDateTime>,
+}
+
 /// What the items of one change share.
 struct Place<'a> {
     pointer: &'a str,
@@ -67,17 +77,6 @@ struct Place<'a> {
 
 /// Fields that hold messages and statuses.
 const MESSAGES: &[&str] = &["messages", "smb_message_echoes", "message_echoes"];
-/// Fields that are news of an account or of its users, and that the messaging service may act on.
-const ACCOUNT: &[&str] = &[
-    "business_capability_update",
-    "message_template_components_update",
-    "message_template_quality_update",
-    "message_template_status_update",
-    "phone_number_quality_update",
-    "template_category_update",
-    "user_id_update",
-    "user_preferences",
-];
 
 /// Most items that are read of one webhook; Meta batches at most 1,000. What is beyond is one broken item, so that it is seen and the webhook stays for a replay.
 const MAX_ITEMS: usize = 10_000;
@@ -127,10 +126,13 @@ fn read_entry(raw: &RawValue, pointer: &str, received: OffsetDateTime, items: &m
         field: "",
         phone_number_id: None,
     };
+    let at = entry.as_ref().and_then(|entry| entry.time);
+    let at = at.and_then(|raw| lenient::time_of(raw.get().trim_matches('"').parse().ok()?, received));
+    let when = When { received, at };
     match elements(entry.as_ref().and_then(|entry| entry.changes)) {
         Some(changes) if !changes.is_empty() => {
             for (index, change) in changes.into_iter().enumerate().take(room(items)) {
-                read_change(change, &format!("{pointer}/changes/{index}"), waba_id, received, items);
+                read_change(change, &format!("{pointer}/changes/{index}"), waba_id, when, items);
             }
         }
         _ => items.push(place.item(Kind::Broken {
@@ -139,7 +141,7 @@ fn read_entry(raw: &RawValue, pointer: &str, received: OffsetDateTime, items: &m
     }
 }
 
-fn read_change(raw: &RawValue, pointer: &str, waba_id: &str, received: OffsetDateTime, items: &mut Vec<Item>) {
+fn read_change(raw: &RawValue, pointer: &str, waba_id: &str, when: When, items: &mut Vec<Item>) {
     let change: Option<Change<'_>> = serde_json::from_str(raw.get()).ok();
     let field = change
         .as_ref()
@@ -170,9 +172,14 @@ fn read_change(raw: &RawValue, pointer: &str, waba_id: &str, received: OffsetDat
         ..place
     };
     if MESSAGES.contains(&field) {
-        read_messages(&value, &place, received, items);
-    } else if ACCOUNT.contains(&field) {
-        items.push(place.item(account(field, raw_value.get())));
+        read_messages(&value, &place, when.received, items);
+    } else if account::understood(field) {
+        let named = account::waba_of(field, raw_value.get());
+        let place = Place {
+            waba_id: named.as_deref().unwrap_or(waba_id),
+            ..place
+        };
+        items.push(place.item(news(field, raw_value.get(), when.at)));
     } else {
         items.push(place.item(Kind::Unsupported {
             what: format!("field.{}", word_of(field)),
@@ -181,8 +188,9 @@ fn read_change(raw: &RawValue, pointer: &str, waba_id: &str, received: OffsetDat
 }
 
 /// The value is passed on as it came: whoever acts on it reads it.
-fn account(field: &str, value: &str) -> Kind {
-    if value.len() > MAX_VALUE {
+fn news(field: &str, value: &str, occurred: Option<OffsetDateTime>) -> Kind {
+    // Of what nobody acts on, the event says that its value was too long; it stays in the stored webhook.
+    if value.len() > MAX_VALUE && account::acts(field) {
         return Kind::Broken {
             reason: "VALUE_TOO_LONG",
         };
@@ -196,6 +204,7 @@ fn account(field: &str, value: &str) -> Kind {
     Kind::Account(Box::new(Account {
         field: field.to_owned(),
         value: value.to_owned(),
+        occurred,
     }))
 }
 
@@ -392,7 +401,7 @@ mod tests {
             "STATUS_UNREADABLE",
             "status",
             "VALUE_UNREADABLE",
-            "field.account_update",
+            "account",
             "VALUE_MISSING",
             "CHANGES_MISSING",
             "LIST_UNREADABLE",

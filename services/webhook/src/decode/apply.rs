@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use outeract_domain::{ContactId, E164, EventId, FileId};
 use outeract_events::{Inbound, Status as StatusEvent, timestamp};
-use outeract_graph::webhook::{Account, Kind, Medium, Message, Said, Sender, Status};
+use outeract_graph::webhook::{Account, Kind, Medium, Message, Said, Sender, Status, acts};
 use outeract_graph::{GraphError, fault};
 use outeract_proto::messaging::internal::v1::item::Kind as WireKind;
 use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, InboundMedia, Item as WireItem, StatusItem};
@@ -15,10 +15,10 @@ use time::OffsetDateTime;
 
 use super::account::{Fate, Owner};
 use super::bisect::Stalled;
-use super::content;
 use super::reader::{Batch, Item};
 use super::route::{Destination, Target};
 use super::siblings::{Applied, Siblings};
+use super::{content, news};
 use crate::reason;
 use crate::store::Outcome;
 
@@ -33,6 +33,15 @@ struct Routed<'a> {
     received: OffsetDateTime,
 }
 
+/// An event on its way into the log.
+struct Recorded {
+    /// Which item of the batch it tells of.
+    index: usize,
+    owner: Owner,
+    /// What becomes of the item once its event is there, where that is not simply applied.
+    listed: Option<Fate>,
+}
+
 /// Callback data of ours is far shorter; longer data is another app's.
 const MAX_CALLBACK: usize = 128;
 /// Characters of a text that messaging looks at.
@@ -45,11 +54,10 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
     // Whatever is not said otherwise below was applied.
     let mut fates = vec![Fate::Applied; targets.len()];
     for (index, (item, target)) in batch.items.iter().zip(&targets).enumerate() {
-        let received = batch
-            .posts
-            .get(item.place.post)
-            .map_or(OffsetDateTime::UNIX_EPOCH, |post| post.received_at);
+        let received = received(batch, item);
         match target {
+            // Of these only events are made.
+            Ok(_) if matches!(&item.kind, Kind::Account(account) if !acts(&account.field)) => {}
             Ok(destinations) => {
                 let owner = common_owner(destinations);
                 for to in destinations {
@@ -83,10 +91,35 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
         match one.event(applied) {
             Ok(Some(event)) => {
                 events.push(event);
-                recorded.push(one);
+                recorded.push(Recorded {
+                    index: one.index,
+                    owner: one.owner,
+                    // The event shows it as Meta wrote it; the item stays for a version that understands it.
+                    listed: one.unknown().map(|what| one.not_understood(what)),
+                });
             }
             Ok(None) => {}
             Err(fate) => fates[one.index] = fate,
+        }
+    }
+    for (index, (item, target)) in batch.items.iter().zip(&targets).enumerate() {
+        let (Kind::Account(account), Ok(destinations), Fate::Applied) = (&item.kind, target, &fates[index]) else {
+            continue;
+        };
+        let owner = common_owner(destinations);
+        match news::events(account, item, destinations, received(batch, item)) {
+            Ok(news) if news.is_empty() && !acts(&account.field) => {
+                fates[index] = Fate::Listed(Outcome::Unsupported, reason::NO_CONNECTION.into(), owner);
+            }
+            Ok(news) => {
+                recorded.extend(news.iter().map(|_| Recorded {
+                    index,
+                    owner,
+                    listed: None,
+                }));
+                events.extend(news);
+            }
+            Err(why) => fates[index] = Fate::Listed(Outcome::Quarantined, why.into(), owner),
         }
     }
     let results = if events.is_empty() {
@@ -94,18 +127,37 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
     } else {
         siblings.record(&events).await?
     };
-    for (one, result) in recorded.into_iter().zip(results) {
-        fates[one.index] = match result {
-            // Its event shows it as Meta wrote it; the item stays for a version that understands it.
-            Ok(RecordResult::Recorded | RecordResult::Duplicate) if let Some(what) = one.unknown() => {
-                one.not_understood(what)
-            }
+    settle(&mut fates, recorded, results);
+    Ok(fates)
+}
+
+/// What became of items by what became of their events. An item with several is applied if one of them is new, and quarantined if one was refused.
+fn settle(fates: &mut [Fate], recorded: Vec<Recorded>, results: Vec<Result<RecordResult, tonic::Code>>) {
+    let mut last = None;
+    for (Recorded { index, owner, listed }, result) in recorded.into_iter().zip(results) {
+        let again = last.replace(index) == Some(index);
+        let fate = match result {
+            Ok(RecordResult::Recorded | RecordResult::Duplicate) if let Some(listed) = listed => listed,
             Ok(RecordResult::Recorded) => Fate::Applied,
             Ok(RecordResult::Duplicate) => Fate::Duplicate,
-            Ok(RecordResult::Refused | RecordResult::Unspecified) | Err(_) => one.quarantined(reason::EVENT_REFUSED),
+            Ok(RecordResult::Refused | RecordResult::Unspecified) | Err(_) => {
+                Fate::Listed(Outcome::Quarantined, reason::EVENT_REFUSED.into(), owner)
+            }
+        };
+        fates[index] = match (&fates[index], fate) {
+            (listed @ Fate::Listed(..), _) if again => listed.clone(),
+            (Fate::Applied, Fate::Duplicate) if again => Fate::Applied,
+            (_, fate) => fate,
         };
     }
-    Ok(fates)
+}
+
+/// When the item's webhook was received.
+fn received(batch: &Batch, item: &Item) -> OffsetDateTime {
+    batch
+        .posts
+        .get(item.place.post)
+        .map_or(OffsetDateTime::UNIX_EPOCH, |post| post.received_at)
 }
 
 /// The application and the connection that these have in common.

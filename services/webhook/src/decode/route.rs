@@ -384,6 +384,7 @@ mod tests {
             let account = Account {
                 field: "user_preferences".to_owned(),
                 value: "{}".to_owned(),
+                occurred: None,
             };
             item("7", number, Kind::Account(Box::new(account)))
         };
@@ -417,7 +418,7 @@ mod tests {
                 "7",
                 number,
                 Kind::Unsupported {
-                    what: "field.account_update".to_owned(),
+                    what: "field.something_new".to_owned(),
                 },
             )
         };

@@ -52,7 +52,8 @@ async fn news_of_an_account_reach_each_of_its_connections_as_they_came_and_count
     suite.settled().await;
 
     assert_eq!(suite.accounts().await, [8, 8, 0, 0, 0, 0]);
-    assert!(suite.siblings.recorded().is_empty(), "they are no events of their own");
+    // One event for the application, but for the two fields that are users' affairs.
+    assert_eq!(suite.siblings.recorded().len(), FIELDS.len() - 2);
     let world = suite.siblings.world();
     let told = told(&world.applied);
     assert_eq!(told.len(), 16);
@@ -113,7 +114,7 @@ async fn an_item_is_applied_when_messaging_applied_it_for_each_connection() {
         news("template_category_update", &json!({})),
         news("user_preferences", &json!({"user_preferences": []})),
         news("user_preferences", &json!([])),
-        news("account_alerts", &json!({})),
+        news("something_new", &json!({})),
     ];
     instance
         .stored(&post(&[entry("7", &changes), entry("404", &changes[..1])]))
@@ -224,4 +225,55 @@ async fn messaging_learns_who_wrote_whatever_they_wrote() {
     assert_eq!((told.len(), told[0].1.field.as_str()), (1, "system"));
     let value: Value = serde_json::from_slice(&told[0].1.value_json).unwrap();
     assert_eq!(value, system);
+}
+
+#[tokio::test]
+async fn each_application_hears_of_its_account_once_and_of_a_number_where_it_is_connected() {
+    let (suite, instance) = Suite::with_instance().await;
+    let (first, mut second, third) = (Number::new("7", "1"), Number::new("7", "2"), Number::new("7", "3"));
+    second.application = first.application;
+    instance
+        .push(vec![first.active(), second.active(), third.active()])
+        .await;
+    let banned = json!({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "REINSTATE"}});
+    let partner = json!({"event": "PARTNER_ADDED", "waba_info": {"waba_id": "7", "owner_business_id": 5}});
+    let nobodys = json!({"display_phone_number": "+1 (000) 000", "event": "PIN_CHANGED"});
+    let mut own = entry("7", &[news("account_update", &banned), news("security", &nobodys)]);
+    own["time"] = json!(1_795_428_000);
+    let mut partners = entry("900", &[news("account_update", &partner)]);
+    partners["time"] = json!("1795428000");
+    let body = post(&[own, partners]);
+    instance.stored(&body).await;
+    suite.settled().await;
+    assert_eq!(suite.accounts().await, [3, 2, 0, 0, 1, 0]);
+    assert_eq!(suite.listed(4).await[0].1, "NO_CONNECTION");
+    // The same again changes nothing, and is known as the same.
+    instance.stored(&body).await;
+    suite.settled().await;
+    assert_eq!(suite.accounts().await, [6, 2, 2, 0, 2, 0]);
+
+    let world = suite.siblings.world();
+    let told = |event_type: &str| -> Vec<_> {
+        let of_type = world.events.iter().filter(|record| {
+            record
+                .event
+                .as_ref()
+                .is_some_and(|event| event.event_type == event_type)
+        });
+        let mut told: Vec<_> = of_type
+            .map(|record| (record.application_id.clone(), record.connection_id.clone()))
+            .collect();
+        told.sort();
+        told.dedup();
+        told
+    };
+    let mut expected = vec![
+        (first.application.bytes(), Vec::new()),
+        (third.application.bytes(), third.connection.bytes()),
+    ];
+    expected.sort();
+    assert_eq!(told("account.updated"), expected);
+    assert_eq!(told("connection.account_updated"), expected);
+    assert!(told("phone_number.security").is_empty());
+    assert!(world.applied.is_empty(), "messaging is not asked about these");
 }

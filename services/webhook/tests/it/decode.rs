@@ -40,7 +40,7 @@ async fn one_webhook_of_many_numbers_one_bad_item_and_one_unknown_number() {
                         status("wamid.X", "read", ""),
                     ],
                 ),
-                json!({"field": "account_update", "value": {"event": "DISABLED_UPDATE"}}),
+                json!({"field": "something_new", "value": {"event": "DISABLED_UPDATE"}}),
                 change("404", vec![text("wamid.UNKNOWN", "?")], vec![]),
             ],
         ),

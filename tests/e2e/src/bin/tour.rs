@@ -152,9 +152,7 @@ fn said(event: &Event) -> String {
             format!("{} from {from}: \"{text}\"", message.role)
         }
         Some(Payload::Status(status)) => format!("of {} ({})", event.origin_event_id, status.status),
-        Some(Payload::UserMerged(_) | Payload::Suppression(_) | Payload::SubscriptionDisabled(_)) | None => {
-            String::new()
-        }
+        _ => String::new(),
     }
 }
 
