@@ -44,9 +44,10 @@ pub(super) async fn send(
     request: SendMessageRequest,
     identity: Identity,
 ) -> Result<SendMessageResponse, Fault> {
-    let (mut order, wait) = match prepare(service, application, request, identity).await {
+    // Requests are large: boxed, they are not part of everybody's future.
+    let (mut order, wait) = match Box::pin(prepare(service, application, request, identity)).await {
         Ok(prepared) => prepared,
-        Err(fault) => return replay_or(service, application, identity, fault).await,
+        Err(fault) => return Box::pin(replay_or(service, application, identity, fault)).await,
     };
     // Before it is stored: the answer may come before the reply to the INSERT is read here.
     let mut waiter = wait.then(|| service.waiters.join(order.id.uuid())).flatten();
@@ -62,7 +63,7 @@ pub(super) async fn send(
             };
             Ok(stored(id, parts, status))
         }
-        Accepted::Replayed { first, parts } => replayed(service, application, first, parts).await,
+        Accepted::Replayed { first, parts } => Box::pin(replayed(service, application, first, parts)).await,
         Accepted::Reused => Err(reused()),
         Accepted::Contended => Err(contended()),
         Accepted::Refused(refusal) => Err(refusal.into()),

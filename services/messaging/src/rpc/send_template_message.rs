@@ -40,7 +40,7 @@ pub(super) async fn send_template_message(
             let sent = send_message::send(service, application, &call, whole, identity).await;
             sent.map_err(|fault| translate(fault, &filled))?
         }
-        Err(fault) => replay_or(service, application, identity, fault).await?,
+        Err(fault) => Box::pin(replay_or(service, application, identity, fault)).await?,
     };
     Ok(Response::new(SendTemplateMessageResponse {
         id: sent.id,

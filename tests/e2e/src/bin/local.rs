@@ -99,6 +99,12 @@ fn said(event: &Event) -> String {
         Some(Payload::UserMerged(merged)) => format!("{} is {} now", merged.source_user_id, merged.target_user_id),
         Some(Payload::Suppression(suppression)) => suppression.platform_user_id.clone(),
         Some(Payload::SubscriptionDisabled(disabled)) => format!("{}: {}", disabled.subscription_id, disabled.reason),
+        Some(Payload::File(file)) if file.reason.is_empty() => format!("{}: {}", file.file_id, file.mime_type),
+        Some(Payload::File(file)) => format!("{}: {}", file.file_id, file.reason),
+        Some(Payload::Account(news)) => match &news.template {
+            Some(template) => format!("{:?}: {:?}", template.name, news.event),
+            None => format!("{}: {:?} {:?}", news.waba_id, news.event, news.current),
+        },
         None => String::new(),
     }
 }
