@@ -124,6 +124,7 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         learner,
     } = needs;
     let (commands, inbox) = mpsc::channel(COMMANDS);
+    let (answers, answered) = mpsc::channel(COMMANDS);
     let (routes, known_routes) = watch::channel(Arc::default());
 
     let record = record::Record {
@@ -187,6 +188,7 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
         templates,
         learner,
         timing,
+        answers,
     });
     let (traffic, spending) = traffic::traffic(buckets.clone());
     context.tasks.spawn("dispatch.traffic", OnExit::StopProcess, spending);
@@ -202,6 +204,7 @@ pub(crate) fn start(context: &Context, needs: Needs) -> Dispatch {
             unknown_after: config.unknown_after,
         },
         inbox,
+        answered,
         context.stop.clone(),
     );
     context.tasks.spawn("dispatch", OnExit::StopProcess, driver.run());

@@ -1,4 +1,4 @@
-//! Load, floors and their ratios: `cargo dev bench [ingest | accept | dispatch | lifecycle | fairness | backlog | recovery | memory | webhooks]…`.
+//! Load, floors and their ratios: `cargo dev bench [ingest | apply | accept | dispatch | lifecycle | fairness | backlog | recovery | memory | webhooks]…`.
 //!
 //! Machines are noisy and differ: figures count as ratios between the real path and a floor (the same work without storage, an echo, a bare client), measured in turns in one run, and
 //! as CPU time per operation by process. Capacity is measured with a fixed number of requests in flight, latency at a fixed rate that does not wait for answers.
@@ -11,6 +11,7 @@ mod http;
 mod load;
 mod report;
 mod scenario;
+mod source;
 mod stage;
 
 use std::env;
@@ -41,6 +42,7 @@ async fn run(words: &[String]) -> Result<()> {
     }
     let all = [
         "ingest",
+        "apply",
         "accept",
         "dispatch",
         "lifecycle",
@@ -62,6 +64,7 @@ async fn run(words: &[String]) -> Result<()> {
         println!("\n=== {name} ===");
         let report = match name {
             "ingest" => scenario::ingest::run().await?,
+            "apply" => scenario::apply::run().await?,
             "accept" => scenario::accept::run().await?,
             "dispatch" => scenario::dispatch::run().await?,
             "lifecycle" => scenario::lifecycle::run().await?,

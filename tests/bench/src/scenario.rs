@@ -1,6 +1,7 @@
 //! One file for each scenario.
 
 pub(crate) mod accept;
+pub(crate) mod apply;
 pub(crate) mod backlog;
 pub(crate) mod dispatch;
 pub(crate) mod fairness;

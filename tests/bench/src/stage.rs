@@ -8,6 +8,8 @@ use outeract_dev::{
     Instance, Postgres, PostgresPrograms, Process, Program, Psql, Redis, RedisProgram, Service, Suite, SuiteOptions,
 };
 use outeract_e2e::{Admin, Api, Urls, open_windows};
+use outeract_proto::tracking::internal::v1::tracking_internal_service_client::TrackingInternalServiceClient;
+use outeract_rpc::{Channel, ServiceCredential};
 use outeract_simulator::Switches;
 use outeract_simulator::control::{Client as Simulator, NewWorld, Tier, WorldCreated};
 use sqlx::PgPool;
@@ -200,6 +202,15 @@ impl Stage {
             .wait_until(Duration::from_secs(20), reachable)
             .map_err(anyhow::Error::msg)?;
         Ok((process, address))
+    }
+
+    /// The tracking service as the webhook service sees it.
+    pub(crate) fn tracking(&self) -> Result<TrackingInternalServiceClient<Channel>> {
+        let service = Service::Webhook;
+        let credential =
+            ServiceCredential::new(service.name(), self.suite.secrets().of(service)).context("a credential")?;
+        let channel = Channel::new(self.urls.get("TRACKING_INTERNAL_URL")?, credential)?;
+        Ok(TrackingInternalServiceClient::new(channel))
     }
 
     /// Bytes of WAL written so far.

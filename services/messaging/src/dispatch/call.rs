@@ -9,6 +9,7 @@ use outeract_domain::{ApplicationId, Callback, Content, EventId, Submission};
 use outeract_graph::fault::{Scope, classify};
 use outeract_graph::{Client, Outcome as Answer, wire};
 use outeract_rpc::trace;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::breaker::{Breaker, Sign};
@@ -47,6 +48,15 @@ pub(crate) struct Line {
     pub templates: Templates,
     pub learner: Learner,
     pub timing: Timing,
+    /// To the driver. Where it is full, the driver learns of an answer when that is recorded.
+    pub answers: mpsc::Sender<Answered>,
+}
+
+/// Meta accepted a message, which is recorded next.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub number: NumberId,
+    pub message: Uuid,
 }
 
 /// A message came to the end of its way, for this time.
@@ -284,6 +294,11 @@ impl Line {
                 wamid, wa_id, user_id, ..
             }) => {
                 let (application, contact) = (flight.subject.application, flight.admission.lane.contact);
+                // Nobody need know of it to go on.
+                let _ = self.answers.try_send(Answered {
+                    number: Arc::clone(&flight.admission.number),
+                    message: flight.admission.message,
+                });
                 let ended = self.accepted(flight, wamid).await;
                 self.learner
                     .answered(application, contact, wa_id.as_deref(), user_id.as_deref());

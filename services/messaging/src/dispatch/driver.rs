@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::call::{Finished, Line, Mood};
+use super::call::{Answered, Finished, Line, Mood};
 use super::cargo::{Cargo, Parcel, Shelf};
 use super::hints::{Fresh, Hinted};
 use super::pass::{self, Page, Passes};
@@ -63,6 +63,7 @@ pub(crate) struct Parts {
 pub(crate) struct Driver {
     parts: Parts,
     commands: mpsc::Receiver<Command>,
+    answers: mpsc::Receiver<Answered>,
     stop: Stop,
     scheduler: Scheduler<Cargo>,
     passes: Passes,
@@ -116,7 +117,12 @@ impl Command {
 // === impl Driver ===
 
 impl Driver {
-    pub(super) fn new(parts: Parts, commands: mpsc::Receiver<Command>, stop: Stop) -> Self {
+    pub(super) fn new(
+        parts: Parts,
+        commands: mpsc::Receiver<Command>,
+        answers: mpsc::Receiver<Answered>,
+        stop: Stop,
+    ) -> Self {
         let limits = Limits {
             calls: parts.calls_in_flight,
             window: WINDOW,
@@ -127,6 +133,7 @@ impl Driver {
         Self {
             parts,
             commands,
+            answers,
             stop,
             scheduler: Scheduler::new(limits),
             passes: Passes::default(),
@@ -145,6 +152,7 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let soft = self.stop.soft().clone();
         let mut inbox = Vec::with_capacity(INBOX);
+        let mut answers = Vec::with_capacity(INBOX);
         loop {
             let now = Instant::now();
             self.pump(now);
@@ -157,6 +165,11 @@ impl Driver {
                     }
                     for command in inbox.drain(..) {
                         self.obey(command);
+                    }
+                }
+                received = self.answers.recv_many(&mut answers, INBOX) => {
+                    for Answered { number, message } in answers.drain(..received) {
+                        self.scheduler.answered(&number, message);
                     }
                 }
                 Some(finished) = self.calls.join_next() => {

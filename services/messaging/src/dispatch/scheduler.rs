@@ -48,8 +48,9 @@ pub(crate) struct Scheduler<C> {
     timers: BinaryHeap<Reverse<(Instant, NumberId, Alarm)>>,
     /// Messages on their way.
     in_flight: usize,
-    /// Campaigns among them.
-    bulk_in_flight: usize,
+    /// Those among them that hold a slot, and the campaigns of these.
+    calling: usize,
+    bulk_calling: usize,
     /// Nothing is sent now: no caller need wait.
     halted: bool,
     /// Messages that wait.
@@ -88,7 +89,8 @@ impl<C> Scheduler<C> {
             bulk_queue: VecDeque::new(),
             timers: BinaryHeap::new(),
             in_flight: 0,
-            bulk_in_flight: 0,
+            calling: 0,
+            bulk_calling: 0,
             halted: false,
             waiting: 0,
             held_up: 0,
@@ -175,7 +177,7 @@ impl<C> Scheduler<C> {
     /// The next message to send, if there is one, and a slot and a token for it.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Admission<C>> {
         let mut alarms = Vec::new();
-        while self.in_flight < self.limits.calls {
+        while self.has_slot() {
             let slots = self.slots();
             let Some(key) = self.ring.pop_front() else {
                 if slots.room_for_bulk() && self.uncap_bulk() {
@@ -192,7 +194,7 @@ impl<C> Scheduler<C> {
                 continue;
             };
             let Some(lowest) = slots
-                .lowest(entry.in_flight(), entry.urgent_in_flight())
+                .lowest(entry.calling(), entry.urgent_calling())
                 .filter(|lowest| best <= *lowest)
             else {
                 self.cap(key, best, slots);
@@ -215,7 +217,8 @@ impl<C> Scheduler<C> {
             entry.tokens -= 1;
             self.waiting -= 1;
             self.in_flight += 1;
-            self.bulk_in_flight += usize::from(lane.class() == class(BULK));
+            self.calling += 1;
+            self.bulk_calling += usize::from(lane.class() == class(BULK));
             if entry.crowded(now) {
                 entry.stall(&mut self.stalled);
             }
@@ -246,9 +249,9 @@ impl<C> Scheduler<C> {
         let (key, _) = self.numbers.get_key_value(number)?;
         let key = Arc::clone(key);
         let entry = self.numbers.get_mut(number)?;
-        let (class_of, since) = entry.arrive(lane, message)?;
+        let flying = entry.arrive(lane, message)?;
+        let class_of = flying.class;
         self.in_flight -= 1;
-        self.bulk_in_flight -= usize::from(class_of == class(BULK));
         match outcome {
             Outcome::Ended => {}
             Outcome::Again { ready, cargo } => {
@@ -272,20 +275,16 @@ impl<C> Scheduler<C> {
             Outcome::Unknown { until } => entry.block(lane, until),
         }
         self.look(&key, lane, now);
-        if class_of == class(BULK) {
-            self.uncap_bulk();
-        }
-        // At most two numbers can have their share at a time.
-        for capped in std::mem::take(&mut self.capped) {
-            self.uncap(&capped);
+        if flying.calling {
+            self.free(class_of);
         }
         self.drop_if_done(number);
-        Some(since)
+        Some(flying.since)
     }
 
     /// Numbers that need tokens now, each asked for once.
     pub(crate) fn wants(&mut self) -> Vec<Want> {
-        let slots = self.limits.calls - self.in_flight.min(self.limits.calls);
+        let slots = self.limits.calls - self.calling.min(self.limits.calls);
         let mut wants = Vec::new();
         for number in std::mem::take(&mut self.wanting) {
             let Some(entry) = self.numbers.get_mut(&number) else {

@@ -22,7 +22,7 @@ use outeract_proto::tracking::internal::v1::tracking_internal_service_client::Tr
 use outeract_proto::tracking::internal::v1::{EventRecord, RecordEventsRequest, RecordResult};
 use outeract_proto::tracking::v1::event::Payload;
 use outeract_proto::tracking::v1::{CreateSubscriptionRequest, DeleteSubscriptionRequest, Event, MessagePayload};
-use outeract_rpc::{Channel, ServiceCredential, secret_sha256};
+use outeract_rpc::Channel;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -45,9 +45,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const PATIENCE: Duration = Duration::from_mins(1);
 const ROUNDS: usize = 2;
 
-/// What the bench presents to the tracking service.
-const SECRET: &str = "a secret of the benchmark, long enough to count";
-
 type Internal = TrackingInternalServiceClient<Channel>;
 
 /// When each event was made, and when it came to each subscriber.
@@ -61,16 +58,9 @@ struct Times {
 }
 
 pub(crate) async fn run() -> Result<Report> {
-    // Events are recorded from here, in the webhook service's name.
-    let peers = format!("webhook={}", hex::encode(secret_sha256(SECRET)));
-    let settings = [
-        (Service::Tracking, "TRACKING_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8"),
-        (Service::Tracking, "TRACKING_PEERS", peers.as_str()),
-    ];
+    let settings = [(Service::Tracking, "TRACKING_WEBHOOK_ALLOW_PRIVATE", "127.0.0.0/8")];
     let mut stage = Stage::start(false, &settings).await?;
-    let credential = ServiceCredential::new("webhook", SECRET).context("a credential")?;
-    let internal = Channel::new(stage.urls.get("TRACKING_INTERNAL_URL")?, credential)?;
-    let internal = TrackingInternalServiceClient::new(internal);
+    let internal = stage.tracking()?;
     let mut apis = Vec::new();
     for index in 0..APPLICATIONS {
         apis.push(stage.admin.create_application(&format!("Webhooks {index}")).await?);

@@ -50,9 +50,20 @@ pub(super) struct Number<C> {
     aside: [Aside<C>; CLASSES],
     turns: Turns,
     pairs: Pairs,
-    /// Messages on their way: their class, and since when.
-    flying: HashMap<Uuid, (usize, Instant)>,
-    urgent_in_flight: usize,
+    /// Messages on their way.
+    flying: HashMap<Uuid, Flying>,
+    /// Those among them that hold a slot, and the urgent ones of these.
+    calling: usize,
+    urgent_calling: usize,
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flying {
+    pub(super) class: usize,
+    pub(super) since: Instant,
+    /// Meta has not answered yet.
+    pub(super) calling: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +96,8 @@ impl<C> Number<C> {
             turns: Turns::default(),
             pairs: Pairs::new(pair),
             flying: HashMap::new(),
-            urgent_in_flight: 0,
+            calling: 0,
+            urgent_calling: 0,
         }
     }
 
@@ -117,8 +129,12 @@ impl<C> Number<C> {
         self.flying.len()
     }
 
-    pub(super) fn urgent_in_flight(&self) -> usize {
-        self.urgent_in_flight
+    pub(super) fn calling(&self) -> usize {
+        self.calling
+    }
+
+    pub(super) fn urgent_calling(&self) -> usize {
+        self.urgent_calling
     }
 
     pub(super) fn flies(&self, message: Uuid) -> bool {
@@ -394,8 +410,14 @@ impl<C> Number<C> {
             self.index.remove(&row.message);
             self.window.remove(id.class());
             self.awaited.remove(&row.message);
-            self.flying.insert(row.message, (id.class(), now));
-            self.urgent_in_flight += usize::from(id.class() == 0);
+            let flying = Flying {
+                class: id.class(),
+                since: now,
+                calling: true,
+            };
+            self.flying.insert(row.message, flying);
+            self.calling += 1;
+            self.urgent_calling += usize::from(id.class() == 0);
             if self.pairs.take(id, now) {
                 alarms.push((now + pair::LOOK, Alarm::Pairs));
             }
@@ -404,14 +426,29 @@ impl<C> Number<C> {
         None
     }
 
-    /// A message has come to the end of its way. Gives its class, and since when it was on it.
-    pub(super) fn arrive(&mut self, lane: LaneId, message: Uuid) -> Option<(usize, Instant)> {
-        let (class, since) = self.flying.remove(&message)?;
-        self.urgent_in_flight -= usize::from(class == 0);
+    /// Meta has answered. Gives the message's class, unless that was known.
+    pub(super) fn answered(&mut self, message: Uuid) -> Option<usize> {
+        let flying = self.flying.get_mut(&message)?;
+        if !std::mem::replace(&mut flying.calling, false) {
+            return None;
+        }
+        let class = flying.class;
+        self.calling -= 1;
+        self.urgent_calling -= usize::from(class == 0);
+        Some(class)
+    }
+
+    /// A message, answered or not, has come to the end of its way.
+    pub(super) fn arrive(&mut self, lane: LaneId, message: Uuid) -> Option<Flying> {
+        let flying = self.flying.remove(&message)?;
+        if flying.calling {
+            self.calling -= 1;
+            self.urgent_calling -= usize::from(flying.class == 0);
+        }
         if let Some(lane) = self.lanes.get_mut(&lane).filter(|lane| lane.calling == Some(message)) {
             lane.calling = None;
         }
-        Some((class, since))
+        Some(flying)
     }
 
     fn put_aside(&mut self, id: LaneId, row: Row<C>) -> (Instant, Alarm) {

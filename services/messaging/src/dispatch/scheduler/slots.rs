@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::{BULK, NORMAL, NumberId, Scheduler, URGENT, class};
 
 /// The slots as they are now.
@@ -17,6 +19,8 @@ pub(super) struct Slots {
 
 /// Of the slots, and of each share, so much is kept: one in eight.
 const KEPT: usize = 8;
+/// Messages on their way are at most so many times the slots: where outcomes are recorded slowly, nothing new is sent.
+const ON_THEIR_WAY: usize = 4;
 
 // === impl Slots ===
 
@@ -46,10 +50,35 @@ impl Slots {
 // === impl Scheduler ===
 
 impl<C> Scheduler<C> {
+    pub(super) fn has_slot(&self) -> bool {
+        self.calling < self.limits.calls && self.in_flight < self.limits.calls * ON_THEIR_WAY
+    }
+
+    /// Meta has accepted a message: what is left is to record that, for which it needs no slot.
+    pub(crate) fn answered(&mut self, number: &str, message: Uuid) {
+        let entry = self.numbers.get_mut(number);
+        if let Some(class) = entry.and_then(|entry| entry.answered(message)) {
+            self.free(class);
+        }
+    }
+
+    /// A slot that a message of this class had is free.
+    pub(super) fn free(&mut self, class_of: usize) {
+        self.calling -= 1;
+        if class_of == class(BULK) {
+            self.bulk_calling -= 1;
+            self.uncap_bulk();
+        }
+        // At most two numbers can have their share at a time.
+        for capped in std::mem::take(&mut self.capped) {
+            self.uncap(&capped);
+        }
+    }
+
     pub(super) fn slots(&self) -> Slots {
         Slots {
             calls: self.limits.calls,
-            bulk: self.bulk_in_flight,
+            bulk: self.bulk_calling,
             // The one that asks is not in the ring any more.
             others: self.ring.len() > 1 || !self.wanting.is_empty(),
         }

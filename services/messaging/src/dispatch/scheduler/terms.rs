@@ -43,7 +43,7 @@ pub(crate) fn class(priority: i16) -> usize {
 /// The bounds of one process.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Calls in flight.
+    /// Slots: calls in flight, from taking a message up to Meta's answer.
     pub calls: usize,
     /// Messages of one number in memory; the rest waits in the queue table.
     pub window: usize,

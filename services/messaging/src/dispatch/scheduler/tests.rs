@@ -155,6 +155,34 @@ fn a_message_for_a_later_time_holds_nobody_up_and_goes_first_when_its_time_comes
 }
 
 #[test]
+fn an_answered_message_leaves_its_slot_to_the_next_and_its_lane_waits_until_that_is_recorded() {
+    let now = Instant::now();
+    let mut scheduler = Scheduler::new(Limits { calls: 2, ..limits() });
+    scheduler.own(&number(1), 1, true);
+    for contact in 0..20 {
+        scheduler.offer("1", offer(contact, lane(contact as u128 / 2), now), now);
+    }
+    let mut sent = Vec::new();
+    // No outcome is recorded: nothing is sent beyond four times the slots.
+    for turn in 1..=8 {
+        let next = admit(&mut scheduler, now).expect("a slot is free");
+        assert_eq!(next.place, (turn - 1) * 2, "the head of the next lane");
+        scheduler.answered("1", next.message);
+        scheduler.answered("1", next.message);
+        sent.push(next);
+    }
+    assert_eq!((scheduler.in_flight(), scheduler.calling), (8, 0));
+    assert!(admit(&mut scheduler, now).is_none());
+    finish(&mut scheduler, &sent.remove(0), Outcome::Ended, now);
+    assert_eq!((scheduler.in_flight(), scheduler.calling), (7, 0));
+    let next = admit(&mut scheduler, now).expect("room");
+    assert_eq!(next.place, 16);
+    // Its answer was not told before its end.
+    finish(&mut scheduler, &next, Outcome::Ended, now);
+    assert_eq!((scheduler.in_flight(), scheduler.calling), (7, 0));
+}
+
+#[test]
 fn a_withdrawn_message_is_forgotten_wherever_it_waits() {
     let now = Instant::now();
     let mut scheduler = owned([1]);

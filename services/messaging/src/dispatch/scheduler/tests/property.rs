@@ -24,6 +24,9 @@ enum Step {
     Grant {
         share: u32,
     },
+    Answer {
+        pick: usize,
+    },
     Finish {
         pick: usize,
         outcome: u8,
@@ -67,6 +70,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..3_usize, 1..=3_i16, 0..4_u128, 0..60_i64)
             .prop_map(|(number, priority, lane, place)| Step::Withdraw { number, priority, lane, place }),
         6 => (0..4_u32).prop_map(|share| Step::Grant { share }),
+        3 => any::<usize>().prop_map(|pick| Step::Answer { pick }),
         6 => (any::<usize>(), 0..6_u8).prop_map(|(pick, outcome)| Step::Finish { pick, outcome }),
         3 => (0..40_000_u64).prop_map(|millis| Step::Wait { millis }),
         1 => (0..3_usize, any::<bool>()).prop_map(|(number, owned)| Step::Own { number, owned }),
@@ -88,6 +92,8 @@ struct World {
     scheduler: Scheduler<()>,
     now: Instant,
     flying: Vec<Admission<()>>,
+    /// Those among them that Meta has answered.
+    answered: HashSet<Uuid>,
     tokens: HashMap<String, i64>,
     /// When each user was written to from each number since its owner came to it.
     sent: HashMap<(String, Uuid), Vec<Instant>>,
@@ -129,8 +135,16 @@ impl World {
             "nothing is sent without a token: {:?}",
             self.tokens
         );
-        assert!(self.flying.len() <= 16);
-        assert_eq!(self.flying.len(), self.scheduler.in_flight());
+        let calling = self
+            .flying
+            .iter()
+            .filter(|sent| !self.answered.contains(&sent.message))
+            .count();
+        assert!(calling <= 16 && self.flying.len() <= 64);
+        assert_eq!(
+            (calling, self.flying.len()),
+            (self.scheduler.calling, self.scheduler.in_flight())
+        );
     }
 
     fn finish(&mut self, pick: usize, outcome: u8) {
@@ -138,6 +152,7 @@ impl World {
             return;
         }
         let sent = self.flying.swap_remove(pick % self.flying.len());
+        self.answered.remove(&sent.message);
         let free = outcome == 3;
         let outcome = match outcome {
             0 => Outcome::Again {
@@ -202,6 +217,12 @@ impl World {
                     self.scheduler.granted(&want.number, tokens, more, self.now);
                 }
             }
+            Step::Answer { pick } => {
+                if let Some(sent) = self.flying.get(pick % self.flying.len().max(1)) {
+                    self.scheduler.answered(&sent.number, sent.message);
+                    self.answered.insert(sent.message);
+                }
+            }
             Step::Finish { pick, outcome } => self.finish(pick, outcome),
             Step::Wait { millis } => self.now += Duration::from_millis(millis),
             Step::Own {
@@ -257,7 +278,7 @@ proptest! {
         for name in 0..3 {
             scheduler.own(&number(name), 1, true);
         }
-        let mut world = World { scheduler, now: Instant::now(), flying: Vec::new(), tokens: HashMap::new(), sent: HashMap::new() };
+        let mut world = World { scheduler, now: Instant::now(), flying: Vec::new(), answered: HashSet::new(), tokens: HashMap::new(), sent: HashMap::new() };
         for step in steps {
             world.run(step);
         }
