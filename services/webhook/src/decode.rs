@@ -58,7 +58,7 @@ pub(crate) enum Waiting {
 }
 
 /// Posts, and bytes of bodies, of one batch.
-pub(crate) const MAX_POSTS: i64 = 256;
+pub(crate) const MAX_POSTS: i64 = 512;
 /// As [`MAX_POSTS`].
 pub(crate) const MAX_BYTES: i64 = 4 << 20;
 

@@ -36,10 +36,28 @@ enum Lease {
     Others { since: Instant },
 }
 
+/// Posts that were read, to be decoded when those before them have been.
+struct Ahead {
+    /// The position that they follow.
+    from: i64,
+    /// The position of the last of them.
+    to: i64,
+    batch: Batch,
+}
+
+/// Where this process is with a lane.
+struct Progress {
+    lease: Lease,
+    ahead: Option<Ahead>,
+}
+
 impl Decoder {
     /// Decodes a lane whenever this process holds its lease, until the process stops.
     pub(crate) async fn lane(self: Arc<Self>, lane: usize) {
-        let mut lease = Lease::None;
+        let mut progress = Progress {
+            lease: Lease::None,
+            ahead: None,
+        };
         let mut backoff = Backoff::new();
         while !self.stop.is_stopping() {
             tokio::select! {
@@ -49,7 +67,7 @@ impl Decoder {
             }
             while self.goes_on() {
                 let begun = Instant::now();
-                match self.step(lane, &mut lease).await {
+                match self.step(lane, &mut progress).await {
                     Ok(Some(posts)) => {
                         backoff.reset();
                         if posts < FEW {
@@ -60,7 +78,7 @@ impl Decoder {
                     Err(waiting) => {
                         waiting.report("lane");
                         // Whether the last statement was committed may be unknown: ask for the cursor.
-                        lease = Lease::None;
+                        progress.lease = Lease::None;
                         self.pause(backoff.next()).await;
                     }
                 }
@@ -71,7 +89,9 @@ impl Decoder {
     }
 
     /// Decodes one batch, and gives the number of its posts. None when there is nothing to do here.
-    async fn step(&self, lane: usize, lease: &mut Lease) -> Result<Option<usize>, Waiting> {
+    async fn step(&self, lane: usize, progress: &mut Progress) -> Result<Option<usize>, Waiting> {
+        let Progress { lease, ahead } = progress;
+        let ahead = ahead.take();
         let head = self.board.head(lane);
         match *lease {
             Lease::Others { since } if since.elapsed() < LEAVE => return Ok(None),
@@ -89,24 +109,42 @@ impl Decoder {
         let Lease::Ours { since, decoded } = *lease else {
             return Ok(None);
         };
-        let posts = if decoded < head {
-            post::after(&self.db, lane as i16, decoded, MAX_POSTS, MAX_BYTES).await?
-        } else {
-            Vec::new()
+        let posts = match ahead {
+            Some(ahead) if ahead.from == decoded => Some(ahead),
+            _ if decoded < head => self.read(lane, decoded).await?,
+            _ => None,
         };
-        let Some(last) = posts.last().map(|post| post.position) else {
+        let Some(Ahead { from, to, batch }) = posts else {
             return Ok(None);
         };
-        let count = posts.len();
-        let batch = reader::read(posts, &self.keyring).await?;
+        let count = batch.posts.len();
         let span = trace::root_span("webhook.decode");
-        let advanced = self.batch(lane, decoded, last, batch).instrument(span).await?;
-        *lease = if advanced {
-            Lease::Ours { since, decoded: last }
+        let decoding = self.batch(lane, from, to, batch).instrument(span);
+        // Where posts come faster than one batch after the other, the next is read meanwhile. Where they do not, it is better to wait for more of them.
+        let behind = count as i64 == MAX_POSTS && to < head;
+        let (advanced, next) = if behind {
+            tokio::join!(decoding, self.read(lane, to))
+        } else {
+            (decoding.await, Ok(None))
+        };
+        *lease = if advanced? {
+            Lease::Ours { since, decoded: to }
         } else {
             Lease::None
         };
+        // What could not be read now is read again when its turn comes.
+        progress.ahead = next.ok().flatten();
         Ok(Some(count))
+    }
+
+    /// Reads the posts after a position. None: there are none.
+    async fn read(&self, lane: usize, from: i64) -> Result<Option<Ahead>, Waiting> {
+        let posts = post::after(&self.db, lane as i16, from, MAX_POSTS, MAX_BYTES).await?;
+        let Some(to) = posts.last().map(|post| post.position) else {
+            return Ok(None);
+        };
+        let batch = reader::read(posts, &self.keyring).await?;
+        Ok(Some(Ahead { from, to, batch }))
     }
 
     /// Takes a batch to its end. `false` when another decoder has been here first.
