@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use outeract_domain::EventId;
 use outeract_proto::messaging::v1::batch_send_result::Result as Outcome;
 use outeract_proto::messaging::v1::{
     BatchSendMessagesRequest, BatchSendResult, SendMessageRequest, SubmissionState, ValidateMessageRequest,
@@ -26,6 +27,13 @@ fn told(result: &BatchSendResult) -> Result<String, String> {
         Outcome::Stored(stored) => Ok(stored.id.clone()),
         Outcome::Error(error) => Err(error.reason.clone()),
     }
+}
+
+/// Stores messages by one call.
+pub(crate) async fn store_all(client: &Client, messages: Vec<SendMessageRequest>) -> Vec<EventId> {
+    let results = batch(client, messages).await;
+    let ids = results.iter().map(|result| told(result).expect("stored"));
+    ids.map(|id| id.parse().expect("an id")).collect()
 }
 
 #[tokio::test]
