@@ -22,7 +22,7 @@ impl Suite {
 #[tokio::test]
 async fn thousands_waiting_on_one_number_do_not_slow_another() {
     let suite = Suite::with_numbers(2).await;
-    let instance = suite.start().await;
+    let instance = suite.start_patient().await;
     let client = instance.client(&suite.key).await;
     let (throttled, free) = (&suite.numbers[0], &suite.numbers[1]);
     suite
@@ -51,7 +51,7 @@ async fn thousands_waiting_on_one_number_do_not_slow_another() {
 #[tokio::test]
 async fn a_number_whose_calls_hang_leaves_room_for_others() {
     let suite = Suite::with_numbers(2).await;
-    let instance = suite.start().await;
+    let instance = suite.start_patient().await;
     let client = instance.client(&suite.key).await;
     let (hanging, free) = (&suite.numbers[0], &suite.numbers[1]);
     let silence = Effect::Latency {
@@ -93,7 +93,7 @@ async fn a_number_whose_calls_hang_leaves_room_for_others() {
 #[tokio::test]
 async fn a_number_that_meta_brakes_waits_and_then_goes_on() {
     let suite = Suite::with_numbers(2).await;
-    let instance = suite.start().await;
+    let instance = suite.start_patient().await;
     let mut client = instance.client(&suite.key).await;
     let (braked, free) = (&suite.numbers[0], &suite.numbers[1]);
     let limited = Effect::Error {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::stream::{self, StreamExt as _};
 use outeract_domain::EventId;
 use outeract_proto::messaging::v1::message_content::Kind;
 use outeract_proto::messaging::v1::{
@@ -32,7 +32,7 @@ const REPLIES: usize = 1_000;
 /// Each owns a number.
 const PROCESSES: usize = 8;
 /// Messages of one call.
-const AT_ONCE: usize = 250;
+const AT_ONCE: usize = 100;
 /// How often Redis forgets.
 const FLUSHES: Duration = Duration::from_millis(500);
 /// A marketing template.
@@ -83,9 +83,11 @@ impl Suite {
         });
         let replies = (0..REPLIES).map(|index| request(&self.numbers[index % PROCESSES], &recipient(index)));
         let (orders, replies): (Vec<_>, Vec<_>) = (orders.collect(), replies.collect());
+        // One call at a time of each process.
         let store = async |messages: &[SendMessageRequest]| {
             let calls = messages.chunks(AT_ONCE).zip(clients.iter().cycle());
-            let ids = join_all(calls.map(|(some, client)| store_all(client, some.to_vec()))).await;
+            let calls = calls.map(|(some, client)| store_all(client, some.to_vec()));
+            let ids: Vec<_> = stream::iter(calls).buffer_unordered(clients.len()).collect().await;
             ids.concat()
         };
         tokio::join!(store(&orders), store(&replies))
@@ -171,9 +173,8 @@ async fn exactly_as_many_new_users_as_meta_allows_are_written_to_and_replies_go_
     let suite = Suite::with_numbers(PROCESSES).await;
     let mut processes = Vec::new();
     for _ in 0..PROCESSES {
-        processes.push(Instance::start_patient(suite.env()).await);
+        processes.push(suite.start_patient().await);
     }
-    suite.owned().await;
     suite.templates_of_both().await;
     suite.one_portfolio(&processes[0], NAMED).await;
     let mut clients: Vec<Client> = Vec::new();
