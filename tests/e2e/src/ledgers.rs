@@ -3,9 +3,8 @@
 mod books;
 mod load;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use outeract_dev::Service;
@@ -17,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use self::books::{Promises, Stored};
-use self::load::{LASTING, Promised, RECIPIENTS, Told, locked, recipient};
+use self::load::{Promised, Pulse, RECIPIENTS, Told, locked, recipient, unix_ms};
 use crate::{Api, World};
 
 pub use self::load::Load;
@@ -45,10 +44,11 @@ pub struct Verdict {
     /// Messages that Meta accepted while there was load, and for how long that was.
     during_load: u64,
     seconds: f64,
-    /// Acceptances by second, by the simulator's clock.
-    by_second: BTreeMap<i64, u32>,
-    /// Each fault, and when it struck.
+    pulse: Pulse,
+    /// Each fault, and when it struck, in unix milliseconds.
     faults: Vec<(Fault, i64)>,
+    /// When the load ended.
+    over: i64,
 }
 
 const NUMBERS: usize = 4;
@@ -86,18 +86,13 @@ impl Fault {
 impl Verdict {
     /// Whole seconds from each fault to the first of three in a row with `full` messages each, all of them before the next fault; `None`: there were none.
     pub fn recoveries(&self, full: u32) -> Vec<(Fault, Option<i64>)> {
-        let mut ends: Vec<i64> = self.faults.iter().skip(1).map(|(_, at)| at / 1_000).collect();
-        ends.push(i64::MAX);
-        let recovery = |at: i64, end: i64| {
-            let at = at / 1_000;
-            let is_full = |second: i64| self.by_second.get(&second).is_some_and(|count| *count >= full);
-            let seconds = self.by_second.range(at + 1..).map(|(second, _)| *second);
-            let lasting = seconds.map_while(|second| (second + LASTING as i64 <= end).then_some(second));
-            let mut lasting = lasting.filter(|second| (*second..*second + LASTING as i64).all(is_full));
-            lasting.next().map(|second| second - at)
+        let ends = self.faults.iter().skip(1).map(|(_, at)| *at);
+        let faults = self.faults.iter().zip(ends.chain([self.over]));
+        let recovery = |((fault, at), end): (&(Fault, i64), i64)| {
+            let first = self.pulse.recovery(at / 1_000, end / 1_000, full);
+            (*fault, first.map(|first| first - at / 1_000))
         };
-        let faults = self.faults.iter().zip(ends);
-        faults.map(|((fault, at), end)| (*fault, recovery(*at, end))).collect()
+        faults.map(recovery).collect()
     }
 
     /// Messages a second that Meta accepted from the first to the last of the load.
@@ -124,31 +119,31 @@ pub async fn strike_and_compare(mut world: World, load: Load) -> Result<Verdict>
 
     // Each fault strikes at the full rate, and the next one only after that came back.
     let begun = Instant::now();
-    load::at_full_rate(&world.simulator, load).await?;
+    let mut pulse = Pulse::default();
+    pulse.beats(&world.simulator, unix_ms() / 1_000, load).await?;
     let mut faults = Vec::new();
     for fault in Fault::ALL {
-        faults.push((fault, unix_ms()));
+        let at = unix_ms();
+        faults.push((fault, at));
         world = tokio::task::spawn_blocking(move || fault.strike(world)).await??;
-        load::at_full_rate(&world.simulator, load).await?;
+        pulse.beats(&world.simulator, at / 1_000, load).await?;
     }
+    let over = unix_ms();
     sending.shutdown().await;
     let (during_load, seconds) = (world.simulator.summary().await?.accepted, begun.elapsed().as_secs_f64());
 
     let promised = locked(&promised).clone();
     let (entries, stored) = settle(&world, &api, &promised, load).await?;
     books::heard(&told, &books::owed(&entries, &promised), stored).await?;
-    let mut by_second = BTreeMap::new();
-    for entry in &entries {
-        *by_second.entry(entry.at_ms / 1_000).or_insert(0) += 1;
-    }
     Ok(Verdict {
         promised: promised.len(),
         accepted: entries.len(),
         unknown: stored.unknown,
         during_load,
         seconds,
-        by_second,
+        pulse,
         faults,
+        over,
     })
 }
 
@@ -175,11 +170,4 @@ async fn settle(world: &World, api: &Api, promised: &Promises, load: Load) -> Re
         let unknown: Promises = unknown.map(|(index, _)| (*index, promised[index].clone())).collect();
         states.extend(books::states(api, &unknown).await?);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "compared with the simulator's own clock")]
-fn unix_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64)
 }

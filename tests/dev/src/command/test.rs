@@ -52,9 +52,11 @@ pub(crate) fn test(arguments: &[String]) -> Result<()> {
         ]))
     });
     steps.run("build", || run(cargo().args(BUILD)));
-    steps.run_with("dependencies: licenses, sources, bans, advisories", &tools::deny(), |deny| {
-        dependencies::check(deny)
-    });
+    steps.run_with(
+        "dependencies: licenses, sources, bans, advisories",
+        &tools::deny(),
+        |deny| dependencies::check(deny),
+    );
     let checkers = tools::kustomize().and_then(|kustomize| Ok((kustomize, tools::python()?)));
     steps.run_with(
         "manifests: schema, policy, configuration",

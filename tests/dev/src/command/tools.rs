@@ -43,8 +43,7 @@ pub(super) fn buf() -> Result<PathBuf> {
 pub(super) fn python() -> Result<PathBuf> {
     let venv = directory()?.join("python");
     let python = venv.join("bin/python");
-    let wanted =
-        fs::read_to_string(root().join("tests/dev/requirements.txt")).context("reading requirements.txt")?;
+    let wanted = fs::read_to_string(root().join("tests/dev/requirements.txt")).context("reading requirements.txt")?;
     let marker = venv.join("requirements.txt");
     if python.is_file() && fs::read_to_string(&marker).is_ok_and(|has| has == wanted) {
         return Ok(python);

@@ -1,12 +1,12 @@
 //! The load: an application that sends at a steady rate, another part of it that follows the event stream, and an eye on the rate.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use outeract_proto::tracking::v1::{AcknowledgeEventsRequest, StreamEventsRequest};
-use outeract_simulator::control::Client as Simulator;
+use outeract_simulator::control::{Client as Simulator, LedgerQuery};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
@@ -33,7 +33,7 @@ pub(super) type Promised = Arc<Mutex<HashMap<usize, String>>>;
 pub(super) type Told = Arc<Mutex<HashMap<String, BTreeSet<String>>>>;
 
 /// Seconds in a row that the rate must last.
-pub(super) const LASTING: usize = 3;
+const LASTING: i64 = 3;
 /// Each message has a recipient of its own, so that what Meta accepted can be told apart by it and not only by our own ids.
 pub(super) const RECIPIENTS: usize = 30_000;
 
@@ -114,17 +114,52 @@ pub(super) async fn follow(api: Api, told: Told) {
     }
 }
 
-/// Waits until Meta accepted the full rate for three seconds in a row, or until patience ends: the ledger tells later that it did.
-pub(super) async fn at_full_rate(simulator: &Simulator, load: Load) -> Result<()> {
-    let end = Instant::now() + load.patience;
-    let mut seconds = interval(Duration::from_secs(1));
-    let (mut before, mut lasted) = (u64::MAX, 0);
-    while lasted < LASTING && Instant::now() < end {
-        seconds.tick().await;
-        let accepted = simulator.summary().await?.accepted;
-        let full = accepted.saturating_sub(before) >= u64::from(load.full);
-        lasted = if full { lasted + 1 } else { 0 };
-        before = accepted;
+/// Acceptances by whole second of the simulator's clock, which is this machine's.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    by_second: BTreeMap<i64, u32>,
+    /// Where the ledger is to be read on.
+    next: u64,
+}
+
+// === impl Pulse ===
+
+impl Pulse {
+    /// Waits until Meta accepted the full rate for three seconds in a row after this one, or until patience ends: the verdict tells.
+    pub(super) async fn beats(&mut self, simulator: &Simulator, since: i64, load: Load) -> Result<()> {
+        let end = Instant::now() + load.patience;
+        loop {
+            self.read(simulator).await?;
+            if self.recovery(since, unix_ms() / 1_000, load.full).is_some() || Instant::now() > end {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(250)).await;
+        }
     }
-    Ok(())
+
+    /// The first of three seconds in a row with `full` acceptances each, all of them after `since` and over before `end`.
+    pub(super) fn recovery(&self, since: i64, end: i64, full: u32) -> Option<i64> {
+        let is_full = |second: i64| self.by_second.get(&second).is_some_and(|count| *count >= full);
+        (since + 1..=end - LASTING).find(|&first| (first..first + LASTING).all(is_full))
+    }
+
+    async fn read(&mut self, simulator: &Simulator) -> Result<()> {
+        let query = LedgerQuery {
+            after: self.next,
+            limit: Some(10_000),
+            ..LedgerQuery::default()
+        };
+        for entry in simulator.ledger(&query).await? {
+            *self.by_second.entry(entry.at_ms / 1_000).or_insert(0) += 1;
+            self.next = entry.index + 1;
+        }
+        Ok(())
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "compared with the simulator's own clock")]
+pub(super) fn unix_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
 }
