@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use futures_util::future::join_all;
+use outeract_clock::{Clock as _, SystemClock};
 use outeract_domain::{ApplicationId, ConnectionId};
 use outeract_proto::connection::v1::ConnectionState;
 use outeract_testkit::TestDatabase;
@@ -346,7 +347,7 @@ async fn a_contact_that_became_part_of_another_has_its_window_its_wish_and_its_p
 async fn of_five_thousand_new_recipients_exactly_a_thousand_get_a_place_from_eight_processes() {
     let world = World::new().await;
     // A minute has just begun and lasts: places of two minutes would come free at two times, the first of them within 24 hours.
-    let minute = OffsetDateTime::now_utc().unix_timestamp() / 60 * 60;
+    let minute = SystemClock.now().unix_timestamp() / 60 * 60;
     world
         .database
         .set_time(OffsetDateTime::from_unix_timestamp(minute).expect("a time"))
