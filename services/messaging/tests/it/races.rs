@@ -127,7 +127,7 @@ impl Suite {
 
 fn status(entry: &Accepted, word: &str) -> StatusItem {
     let mut item = status_of(entry, word);
-    if entry.index % 4 != 0 {
+    if !entry.index.is_multiple_of(4) {
         item.callback_data.clear();
     }
     item
