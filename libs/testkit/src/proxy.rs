@@ -38,6 +38,8 @@ enum Flow {
     #[default]
     Pass,
     Delay(Duration),
+    /// Nothing passes until this ends, and then everything.
+    Hold,
     Swallow,
 }
 
@@ -95,6 +97,11 @@ impl FaultProxy {
             faults.requests = Flow::Swallow;
             faults.responses = Flow::Swallow;
         });
+    }
+
+    /// Lets requests through and holds responses back: the work is done, and its caller hears of it when the fault ends.
+    pub fn hold_responses(&self) {
+        self.faults.send_modify(|faults| faults.responses = Flow::Hold);
     }
 
     /// Lets requests through and swallows responses: the work is done, and nobody hears of it.
@@ -163,7 +170,7 @@ fn cut(stream: &TcpStream) {
 async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
-    faults: watch::Receiver<Faults>,
+    mut faults: watch::Receiver<Faults>,
     select: impl Fn(&Faults) -> (Flow, Option<usize>),
 ) -> Result<(), Cut> {
     let (queue, mut due) = mpsc::channel::<(Instant, Result<Vec<u8>, Cut>)>(IN_FLIGHT);
@@ -176,7 +183,10 @@ async fn pump(
                 Ok(0) | Err(_) => return Ok(()),
                 Ok(count) => count,
             };
-            let (flow, budget) = select(&faults.borrow());
+            let (flow, budget) = match faults.wait_for(|now| !matches!(select(now).0, Flow::Hold)).await {
+                Ok(now) => select(&now),
+                Err(_) => return Ok(()),
+            };
             if budget != since {
                 (since, passed) = (budget, 0);
             }
@@ -186,7 +196,7 @@ async fn pump(
             let at = match flow {
                 Flow::Pass => Some(Instant::now()),
                 Flow::Delay(delay) => Some(Instant::now() + delay),
-                Flow::Swallow => None,
+                Flow::Hold | Flow::Swallow => None,
             };
             if let Some(at) = at
                 && queue.send((at, Ok(chunk))).await.is_err()

@@ -1,20 +1,25 @@
 //! Faults under load, and the ledgers that must agree afterwards: what the client was promised, what Postgres recorded, what Meta accepted, what the event stream told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+mod books;
+mod load;
 
-use anyhow::{Context, Result, bail, ensure};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
 use outeract_dev::Service;
-use outeract_proto::messaging::v1::{GetMessageRequest, SubmissionState};
-use outeract_proto::tracking::v1::{AcknowledgeEventsRequest, StreamEventsRequest};
+use outeract_proto::messaging::v1::SubmissionState;
 use outeract_simulator::control::{NewWorld, Tier};
 use outeract_simulator::{Accepted, Switches};
-use tokio::sync::Semaphore;
+use sqlx::PgPool;
 use tokio::task::JoinSet;
-use tokio_stream::StreamExt as _;
+use tokio::time::{Instant, sleep};
 
-use crate::{Api, World, text_message};
+use self::books::{Promises, Stored};
+use self::load::{Promised, Pulse, RECIPIENTS, Told, locked, recipient, unix_ms};
+use crate::{Api, World};
+
+pub use self::load::Load;
 
 /// A fault under load.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,17 +32,6 @@ pub enum Fault {
     Redis,
 }
 
-/// How hard to try.
-#[derive(Debug, Clone, Copy)]
-pub struct Load {
-    /// Messages a second.
-    pub rate: u32,
-    /// Requests in flight at most.
-    pub in_flight: usize,
-    /// Time between faults, and before the first and after the last.
-    pub between: Duration,
-}
-
 /// What came of it.
 #[derive(Debug)]
 pub struct Verdict {
@@ -47,23 +41,19 @@ pub struct Verdict {
     pub accepted: usize,
     /// Messages held because their outcome is not known: their call was announced and never made.
     pub unknown: usize,
-    /// Acceptances by second, by the simulator's clock.
-    by_second: BTreeMap<i64, u32>,
-    /// Each fault, and when it struck.
+    /// Messages that Meta accepted while there was load, and for how long that was.
+    during_load: u64,
+    seconds: f64,
+    pulse: Pulse,
+    /// Each fault, and when it struck, in unix milliseconds.
     faults: Vec<(Fault, i64)>,
+    /// When the load ended.
+    over: i64,
 }
-
-/// What the client was promised: idempotency key → message id.
-type Promised = Arc<Mutex<HashMap<String, String>>>;
-/// What the event stream told: message → event types.
-type Told = Arc<Mutex<HashMap<String, BTreeSet<String>>>>;
 
 const NUMBERS: usize = 4;
-const RECIPIENTS: usize = 5_000;
-
-fn recipient(index: usize) -> String {
-    format!("+1415{index:07}")
-}
+/// How long the last webhooks may take to be decoded.
+const DECODED: Duration = Duration::from_mins(1);
 
 impl Fault {
     /// Every fault.
@@ -94,19 +84,24 @@ impl Fault {
 }
 
 impl Verdict {
-    /// Seconds from each fault until a whole second with nine tenths of `rate`; `None`: it did not come back.
-    pub fn recoveries(&self, rate: u32) -> Vec<(Fault, Option<i64>)> {
-        let recovery = |at: i64| {
-            let mut later = self.by_second.range(at / 1_000 + 1..);
-            later
-                .find(|(_, count)| **count >= rate * 9 / 10)
-                .map(|(second, _)| second - at / 1_000)
+    /// Whole seconds from each fault to the first of three in a row with `full` messages each, all of them before the next fault; `None`: there were none.
+    pub fn recoveries(&self, full: u32) -> Vec<(Fault, Option<i64>)> {
+        let ends = self.faults.iter().skip(1).map(|(_, at)| *at);
+        let faults = self.faults.iter().zip(ends.chain([self.over]));
+        let recovery = |((fault, at), end): (&(Fault, i64), i64)| {
+            let first = self.pulse.recovery(at / 1_000, end / 1_000, full);
+            (*fault, first.map(|first| first - at / 1_000))
         };
-        self.faults.iter().map(|(fault, at)| (*fault, recovery(*at))).collect()
+        faults.map(recovery).collect()
+    }
+
+    /// Messages a second that Meta accepted from the first to the last of the load.
+    pub fn mean_rate(&self) -> f64 {
+        self.during_load as f64 / self.seconds
     }
 }
 
-/// Strikes with each fault while messages flow, lets everything settle, and compares the ledgers. An error names what does not agree.
+/// Strikes with each fault while messages flow at the full rate, lets everything settle, and compares the ledgers. An error names what does not agree.
 pub async fn strike_and_compare(mut world: World, load: Load) -> Result<Verdict> {
     let new = NewWorld {
         numbers_per_waba: NUMBERS,
@@ -118,248 +113,61 @@ pub async fn strike_and_compare(mut world: World, load: Load) -> Result<Verdict>
     world.users_have_written((0..RECIPIENTS).map(recipient)).await?;
     let (promised, told) = (Promised::default(), Told::default());
     let mut following = JoinSet::new();
-    following.spawn(follow(api.clone(), Arc::clone(&told)));
+    following.spawn(load::follow(api.clone(), Arc::clone(&told)));
     let mut sending = JoinSet::new();
-    sending.spawn(send(api.clone(), connections, Arc::clone(&promised), load));
+    sending.spawn(load::send(api.clone(), connections, Arc::clone(&promised), load));
 
-    // Faults come on a schedule, not after a condition: a death at a quiet moment would prove little.
+    // Each fault strikes at the full rate, and the next one only after that came back.
+    let begun = Instant::now();
+    let mut pulse = Pulse::default();
+    pulse.beats(&world.simulator, unix_ms() / 1_000, load).await?;
     let mut faults = Vec::new();
     for fault in Fault::ALL {
-        tokio::time::sleep(load.between).await;
-        faults.push((fault, unix_ms()));
+        let at = unix_ms();
+        faults.push((fault, at));
         world = tokio::task::spawn_blocking(move || fault.strike(world)).await??;
+        pulse.beats(&world.simulator, at / 1_000, load).await?;
     }
-    tokio::time::sleep(load.between).await;
+    let over = unix_ms();
     sending.shutdown().await;
+    let (during_load, seconds) = (world.simulator.summary().await?.accepted, begun.elapsed().as_secs_f64());
 
     let promised = locked(&promised).clone();
-    let states = settle(&api, &promised).await?;
-    ensure!(
-        world.simulator.idle(Duration::from_mins(2)).await?,
-        "Meta still holds webhooks"
-    );
-    let entries = world.simulator.whole_ledger().await?;
-    let duplicates = world.simulator.summary().await?.duplicates;
-    ensure!(duplicates.is_empty(), "sent twice: {duplicates:?}");
-    let unknown = agree(&states, &promised, &entries)?;
-    hear_everything(&told, &wanted(&entries, &promised)).await?;
-
-    let mut by_second = BTreeMap::new();
-    for entry in &entries {
-        *by_second.entry(entry.at_ms / 1_000).or_insert(0) += 1;
-    }
+    let (entries, stored) = settle(&world, &api, &promised, load).await?;
+    books::heard(&told, &books::owed(&entries, &promised), stored).await?;
     Ok(Verdict {
         promised: promised.len(),
         accepted: entries.len(),
-        unknown,
-        by_second,
+        unknown: stored.unknown,
+        during_load,
+        seconds,
+        pulse,
         faults,
+        over,
     })
 }
 
-/// Client against Postgres against Meta; the number of messages that are held.
-fn agree(
-    states: &HashMap<String, SubmissionState>,
-    promised: &HashMap<String, String>,
-    entries: &[Accepted],
-) -> Result<usize> {
-    let ids: HashSet<&String> = promised.values().collect();
-    ensure!(ids.len() == promised.len(), "two keys were given one message");
-    let accepted: HashSet<String> = entries
-        .iter()
-        .filter_map(|entry| message_of(entry.callback.as_deref()?))
-        .collect();
-    for (id, state) in states {
-        match state {
-            SubmissionState::Accepted => ensure!(
-                accepted.contains(id),
-                "{id} is recorded as accepted, and Meta knows nothing of it"
-            ),
-            SubmissionState::Unknown => ensure!(
-                !accepted.contains(id),
-                "Meta accepted {id} and said so, and it is still unknown"
-            ),
-            other => bail!("{id} ended as {other:?}"),
-        }
-    }
-    Ok(states
-        .values()
-        .filter(|state| **state == SubmissionState::Unknown)
-        .count())
-}
-
-/// Sends at a steady rate as far as the server keeps up; what is not answered with OK is sent again under the same key.
-async fn send(api: Api, connections: Vec<String>, promised: Promised, load: Load) {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / load.rate);
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let places = Arc::new(Semaphore::new(load.in_flight));
-    let mut open = JoinSet::new();
-    for index in 0_usize.. {
-        ticks.tick().await;
-        while open.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let (mut messaging, promised) = (api.messaging.clone(), Arc::clone(&promised));
-        let key = format!("ledger-{index}");
-        let recipient = recipient(index % RECIPIENTS);
-        let request = text_message(&key, &connections[index % connections.len()], &recipient, "hello");
-        open.spawn(async move {
-            let _place = place;
-            loop {
-                let mut call = tonic::Request::new(request.clone());
-                call.set_timeout(Duration::from_secs(5));
-                if let Ok(answer) = messaging.send_message(call).await {
-                    locked(&promised).insert(key, answer.into_inner().id);
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        });
-    }
-}
-
-/// Follows the event stream over every break, from where it was acknowledged.
-async fn follow(api: Api, told: Told) {
-    loop {
-        let request = StreamEventsRequest {
-            consumer: "ledgers".to_owned(),
-            max_unacked: 10_000,
-            ..StreamEventsRequest::default()
-        };
-        let Ok(stream) = api.events.clone().stream_events(request).await else {
-            tokio::time::sleep(Duration::from_millis(200)).await;
-            continue;
-        };
-        let mut stream = stream.into_inner();
-        while let Some(Ok(batch)) = stream.next().await {
-            for event in batch.events {
-                let message = if event.origin_event_id.is_empty() {
-                    event.id
-                } else {
-                    event.origin_event_id
-                };
-                locked(&told).entry(message).or_default().insert(event.event_type);
-            }
-            let acknowledge = AcknowledgeEventsRequest {
-                consumer: "ledgers".to_owned(),
-                cursor: batch.cursor,
-                session: batch.session,
-            };
-            if api.events.clone().acknowledge_events(acknowledge).await.is_err() {
-                break;
-            }
-        }
-    }
-}
-
-/// Waits until no message is on its way and none is unknown that Meta could still tell of, and says where each ended.
-async fn settle(api: &Api, promised: &HashMap<String, String>) -> Result<HashMap<String, SubmissionState>> {
-    let deadline = Instant::now() + Duration::from_mins(3);
-    let mut states = HashMap::new();
-    for id in promised.values() {
-        loop {
-            let found = api
-                .messaging
-                .clone()
-                .get_message(GetMessageRequest { id: id.clone() })
-                .await;
-            let state = found
-                .with_context(|| format!("{id} was promised"))?
-                .into_inner()
-                .message
-                .context("a message")?
-                .state();
-            if !matches!(state, SubmissionState::Queued | SubmissionState::Sending) {
-                states.insert(id.clone(), state);
-                break;
-            }
-            ensure!(Instant::now() < deadline, "{id} is still {state:?}");
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
+/// Waits until nothing moves any more, and compares what the client was promised with what Postgres recorded and what Meta accepted.
+async fn settle(world: &World, api: &Api, promised: &Promises, load: Load) -> Result<(Vec<Accepted>, Stored)> {
+    let db = PgPool::connect(&world.database_url()).await?;
+    books::stored(&db).await?;
+    let idle = world.simulator.idle(Duration::from_mins(2)).await?;
+    ensure!(idle, "Meta still holds webhooks");
+    let summary = world.simulator.summary().await?;
+    ensure!(summary.duplicates.is_empty(), "sent twice: {:?}", summary.duplicates);
+    let entries = world.simulator.whole_ledger().await?;
+    let mut states = books::states(api, promised).await?;
     // An unknown outcome is settled by the echo, which comes with the last webhooks.
-    let unknown: Vec<String> = states
-        .iter()
-        .filter(|(_, state)| **state == SubmissionState::Unknown)
-        .map(|(id, _)| id.clone())
-        .collect();
-    if !unknown.is_empty() {
-        tokio::time::sleep(Duration::from_secs(10)).await;
-    }
-    for id in unknown {
-        let found = api
-            .messaging
-            .clone()
-            .get_message(GetMessageRequest { id: id.clone() })
-            .await?;
-        states.insert(id, found.into_inner().message.context("a message")?.state());
-    }
-    Ok(states)
-}
-
-/// The events that the stream owes: the message itself, and each status whose webhook was answered with 200.
-fn wanted(entries: &[Accepted], promised: &HashMap<String, String>) -> HashMap<String, BTreeSet<String>> {
-    let mut wanted: HashMap<String, BTreeSet<String>> = promised
-        .values()
-        .map(|id| (id.clone(), BTreeSet::from(["message.outbound".to_owned()])))
-        .collect();
-    for entry in entries {
-        let Some(message) = entry.callback.as_deref().and_then(message_of) else {
-            continue;
-        };
-        let events = wanted.entry(message).or_default();
-        events.insert("message.accepted".to_owned());
-        events.extend(
-            entry
-                .delivered_statuses
-                .iter()
-                .map(|status| format!("message.{status}")),
-        );
-    }
-    wanted
-}
-
-async fn hear_everything(told: &Told, wanted: &HashMap<String, BTreeSet<String>>) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_mins(2);
+    let deadline = Instant::now() + DECODED;
     loop {
-        let lacking = lacking(told, wanted);
-        if lacking.is_empty() {
-            return Ok(());
+        let stored = books::stored(&db).await?;
+        let outcome = books::agree(promised, &states, stored, &entries, load.in_flight);
+        if outcome.is_ok() || Instant::now() > deadline {
+            return outcome.map(|()| (entries, stored));
         }
-        ensure!(
-            Instant::now() < deadline,
-            "{} events never came, for example {:?}",
-            lacking.len(),
-            lacking.first()
-        );
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        sleep(Duration::from_millis(500)).await;
+        let unknown = states.iter().filter(|(_, state)| **state == SubmissionState::Unknown);
+        let unknown: Promises = unknown.map(|(index, _)| (*index, promised[index].clone())).collect();
+        states.extend(books::states(api, &unknown).await?);
     }
-}
-
-fn lacking(told: &Told, wanted: &HashMap<String, BTreeSet<String>>) -> Vec<String> {
-    let (told, none) = (locked(told), BTreeSet::new());
-    let missing = |(id, events): (&String, &BTreeSet<String>)| {
-        let known = told.get(id).unwrap_or(&none);
-        events
-            .difference(known)
-            .map(|event| format!("{event} of {id}"))
-            .collect::<Vec<_>>()
-    };
-    wanted.iter().flat_map(missing).collect()
-}
-
-fn message_of(callback: &str) -> Option<String> {
-    callback.rsplit_once('.').map(|(message, _)| message.to_owned())
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[expect(clippy::disallowed_methods, reason = "compared with the simulator's own clock")]
-fn unix_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis() as i64)
 }

@@ -90,6 +90,10 @@ pub(crate) fn schemas() -> Option<Schemas> {
 /// Meta's file, where there is one, but for these exceptions.
 pub(crate) fn schemas_with(exceptions: &'static [Exception]) -> Option<Schemas> {
     let Some(path) = std::env::var_os("META_OPENAPI").filter(|path| !path.is_empty()) else {
+        assert!(
+            !std::env::var("CI").is_ok_and(|ci| ci == "true" || ci == "1"),
+            "META_OPENAPI is not set, and in CI it must be"
+        );
         #[expect(
             clippy::print_stderr,
             reason = "whoever reads the run must know what it did not check"

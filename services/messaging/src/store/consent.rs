@@ -199,10 +199,10 @@ fn parts(after: Option<After>) -> (Option<OffsetDateTime>, Uuid, Uuid) {
     })
 }
 
-/// Forgets liftings that nothing can come before any more: Meta redelivers for 7 days.
+/// Forgets liftings that nothing can come before any more: Meta redelivers for 7 days, and operators replay stored webhooks, which are kept for 8 days by default.
 pub(crate) async fn forget_lifted(conn: &mut PgConnection) -> sqlx::Result<u64> {
     let done = sqlx::query!(
-        "DELETE FROM messaging.suppression_lifted WHERE at < (SELECT messaging.now_()) - interval '8 days'"
+        "DELETE FROM messaging.suppression_lifted WHERE at < (SELECT messaging.now_()) - interval '35 days'"
     )
     .execute(conn)
     .await?;

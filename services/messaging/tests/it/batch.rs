@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use outeract_domain::EventId;
 use outeract_proto::messaging::v1::batch_send_result::Result as Outcome;
 use outeract_proto::messaging::v1::{
     BatchSendMessagesRequest, BatchSendResult, SendMessageRequest, SubmissionState, ValidateMessageRequest,
@@ -26,6 +27,19 @@ fn told(result: &BatchSendResult) -> Result<String, String> {
         Outcome::Stored(stored) => Ok(stored.id.clone()),
         Outcome::Error(error) => Err(error.reason.clone()),
     }
+}
+
+/// Stores messages by one call; by more, under the same keys, where one has not enough time.
+pub(crate) async fn store_all(client: &Client, messages: Vec<SendMessageRequest>) -> Vec<EventId> {
+    let request = BatchSendMessagesRequest { messages };
+    let results = loop {
+        match client.clone().batch_send_messages(request.clone()).await {
+            Ok(answer) => break answer.into_inner().results,
+            Err(status) => assert_eq!(status.code(), Code::DeadlineExceeded, "{status}"),
+        }
+    };
+    let ids = results.iter().map(|result| told(result).expect("stored"));
+    ids.map(|id| id.parse().expect("an id")).collect()
 }
 
 #[tokio::test]

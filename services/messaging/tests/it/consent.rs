@@ -1,8 +1,10 @@
 //! Users who want no marketing: by word, by WhatsApp's own switch, by Meta's refusal, by the application.
 
+use std::sync::LazyLock;
+
 use outeract_domain::ConnectionId;
 use outeract_proto::messaging::internal::v1::item::Kind;
-use outeract_proto::messaging::internal::v1::{InboundItem, ItemOutcome, StatusItem};
+use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, ItemOutcome, StatusItem};
 use outeract_proto::messaging::v1::{
     ImportSuppressionsRequest, ListSuppressionsRequest, RemoveSuppressionsRequest, SubmissionState, Suppression,
     SuppressionSource,
@@ -11,17 +13,21 @@ use outeract_proto::tracking::v1::event::Payload;
 use outeract_simulator::{Effect, Match};
 use outeract_testkit::eventually;
 use serde_json::json;
+use time::OffsetDateTime;
 use tonic::Code;
 
-use crate::contacts::{AT, contact_of, inbound, look_up, news};
+use crate::contacts::{contact_of, inbound, look_up};
 use crate::instance::People;
 use crate::suite::{SOON, Suite, id, recipient, request, status_of};
+
+/// What happened long ago is forgotten in time, and a process that starts looks for that: an hour ago.
+static AT: LazyLock<i64> = LazyLock::new(|| OffsetDateTime::now_utc().unix_timestamp() - 3_600);
 
 fn says(wamid: &str, wa_id: &str, text: &str, second: i64) -> Kind {
     Kind::Inbound(InboundItem {
         text: text.to_owned(),
         occur_time: Some(prost_types::Timestamp {
-            seconds: AT + second,
+            seconds: *AT + second,
             nanos: 0,
         }),
         ..inbound(wamid, wa_id, "")
@@ -164,8 +170,15 @@ async fn whatsapps_own_switch_is_heeded_for_the_connection_and_start_does_not_un
     let people = instance.contacts(&suite.key).await;
     let number = &suite.numbers[0];
     let switch = |value: &str, second: i64| {
-        let entry = json!({"wa_id": "16505551234", "user_id": "US.1", "category": "marketing_messages", "value": value, "timestamp": AT + second});
-        news("user_preferences", &json!({"user_preferences": [entry]}))
+        let entry = json!({"wa_id": "16505551234", "user_id": "US.1", "category": "marketing_messages", "value": value, "timestamp": *AT + second});
+        Kind::Account(AccountItem {
+            field: "user_preferences".to_owned(),
+            value_json: json!({"user_preferences": [entry]}).to_string().into_bytes(),
+            receive_time: Some(prost_types::Timestamp {
+                seconds: *AT + 100,
+                nanos: 0,
+            }),
+        })
     };
     let stopped = suite.apply(&instance, number, switch("stop", 1)).await;
     assert_eq!(stopped.outcome(), ItemOutcome::Applied);

@@ -46,6 +46,9 @@ pub(crate) struct Bearer(MetadataValue<tonic::metadata::Ascii>);
 /// The service, looking after things more often than in production.
 struct Quick;
 
+/// As [`Quick`], but patient: where many processes share few CPUs, none is thought dead, and no call lost, that is only slow.
+struct Patient;
+
 /// What tests do not wait long for.
 pub(crate) const QUICK: Timing = Timing {
     heartbeat: Duration::from_millis(300),
@@ -76,10 +79,39 @@ impl Service for Quick {
     }
 }
 
+impl Service for Patient {
+    const NAME: &'static str = Quick::NAME;
+    type Config = Config;
+
+    fn migrator() -> &'static sqlx::migrate::Migrator {
+        Quick::migrator()
+    }
+
+    async fn build(context: Context, config: Config) -> Result<Endpoints, BoxError> {
+        let timing = Timing {
+            heartbeat: Duration::from_secs(1),
+            expiry: Duration::from_secs(30),
+            belief: Duration::from_secs(25),
+            call_budget: Duration::from_secs(20),
+            ..QUICK
+        };
+        outeract_messaging::build(context, config, timing).await
+    }
+}
+
 // === impl Instance ===
 
 impl Instance {
     pub(crate) async fn start(env: Env) -> Self {
+        Self::start_as::<Quick>(env).await
+    }
+
+    /// A process that others do not take for dead because it is slow.
+    pub(crate) async fn start_patient(env: Env) -> Self {
+        Self::start_as::<Patient>(env).await
+    }
+
+    async fn start_as<S: Service>(env: Env) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("messaging-svc")
@@ -87,7 +119,7 @@ impl Instance {
             .build()
             .expect("a runtime");
         let process = runtime
-            .spawn(async move { Process::start::<Quick>(&env).await })
+            .spawn(async move { Process::start::<S>(&env).await })
             .await
             .expect("no panic")
             .expect("starts");

@@ -30,6 +30,7 @@ mod outcomes;
 mod places;
 mod portfolio;
 mod quota;
+mod races;
 mod readback;
 mod reading;
 mod receipts;

@@ -4,21 +4,37 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use futures_util::stream::{self, StreamExt as _};
+use outeract_domain::EventId;
 use outeract_proto::messaging::v1::message_content::Kind;
 use outeract_proto::messaging::v1::{
     MessageContent, SendMessageRequest, SendWait, SubmissionState, TemplateContent, ValidateMessageRequest,
 };
+use outeract_simulator::Accepted;
 use outeract_simulator::control::NewTemplate;
 use outeract_testkit::eventually;
 use time::OffsetDateTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::batch::store_all;
 use crate::instance::{Client, Instance};
-use crate::suite::{Number, SOON, Suite, id, order, request};
+use crate::suite::{Number, SOON, Suite, get, id, message_of, order, recipient, request};
 
-const LIMIT: i32 = 100;
-const NEW: usize = 500;
-const PROCESSES: usize = 3;
+/// Unique users in 24 hours, and what Meta calls that.
+const LIMIT: usize = 1_000;
+const NAMED: &str = "TIER_1K";
+/// What it is raised to in the end.
+const RAISED: usize = 1_500;
+/// Users outside the window; every tenth is written to from two numbers.
+const NEW: usize = 5_000;
+/// Replies inside it.
+const REPLIES: usize = 1_000;
+/// Each owns a number.
+const PROCESSES: usize = 8;
+/// Messages of one call.
+const AT_ONCE: usize = 100;
+/// How often Redis forgets.
+const FLUSHES: Duration = Duration::from_millis(500);
 /// A marketing template.
 const PROMOTION: &str = "promotion";
 
@@ -53,6 +69,56 @@ impl Suite {
                 .await
                 .expect("copied");
         }
+    }
+
+    /// Orders to new users, every tenth of them two, from different numbers through different processes; and replies. Gives the messages of both.
+    async fn store_orders_and_replies(&self, clients: &[Client]) -> (Vec<EventId>, Vec<EventId>) {
+        let orders = (0..NEW + NEW / 10).map(|index| {
+            let (number, user) = if index < NEW {
+                (index, index)
+            } else {
+                (index + 1, (index - NEW) * 10)
+            };
+            template(&self.numbers[number % PROCESSES], &new_user(user))
+        });
+        let replies = (0..REPLIES).map(|index| request(&self.numbers[index % PROCESSES], &recipient(index)));
+        let (orders, replies): (Vec<_>, Vec<_>) = (orders.collect(), replies.collect());
+        // One call at a time of each process.
+        let store = async |messages: &[SendMessageRequest]| {
+            let calls = messages.chunks(AT_ONCE).zip(clients.iter().cycle());
+            let calls = calls.map(|(some, client)| store_all(client, some.to_vec()));
+            let ids: Vec<_> = stream::iter(calls).buffer_unordered(clients.len()).collect().await;
+            ids.concat()
+        };
+        tokio::join!(store(&orders), store(&replies))
+    }
+
+    /// Waits until everything was either sent or waits for a place.
+    async fn all_sent_or_waiting(&self) {
+        eventually(SOON, async || {
+            let undecided: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM messaging.queue WHERE phone_number_id <> '' AND (state, reason) IS DISTINCT FROM (1, 'QUOTA_EXHAUSTED')",
+            )
+            .fetch_one(self.database.admin())
+            .await
+            .expect("a count");
+            undecided == 0
+        })
+        .await;
+    }
+
+    /// One of the messages waits for a place, and says until when.
+    async fn says_when_it_goes(&self, client: &Client, stored: &[EventId], ledger: &[Accepted]) {
+        let sent: HashSet<_> = ledger.iter().map(message_of).collect();
+        let waiting = stored.iter().find(|message| !sent.contains(&message.uuid()));
+        let waiting = get(client, *waiting.expect("one that waits")).await;
+        assert_eq!(
+            (waiting.state(), waiting.obstacles[0].reason.as_str()),
+            (SubmissionState::Queued, "QUOTA_EXHAUSTED")
+        );
+        let retry =
+            waiting.obstacles[0].retry_time.expect("a time").seconds - OffsetDateTime::now_utc().unix_timestamp();
+        assert!((23 * 3_600..=24 * 3_600 + 62).contains(&retry), "{retry}");
     }
 
     /// Redis forgets what it knows for these tests.
@@ -104,93 +170,70 @@ fn marketing(number: &Number, to: &str) -> SendMessageRequest {
 
 #[tokio::test]
 async fn exactly_as_many_new_users_as_meta_allows_are_written_to_and_replies_go_on() {
-    let suite = Suite::with_numbers(4).await;
+    let suite = Suite::with_numbers(PROCESSES).await;
     let mut processes = Vec::new();
     for _ in 0..PROCESSES {
-        processes.push(suite.start().await);
+        processes.push(suite.start_patient().await);
     }
     suite.templates_of_both().await;
-    // Meta's first limits have no name of a hundred: a number says it too.
-    suite.one_portfolio(&processes[0], &LIMIT.to_string()).await;
+    suite.one_portfolio(&processes[0], NAMED).await;
     let mut clients: Vec<Client> = Vec::new();
     for process in &processes {
         clients.push(process.client(&suite.key).await);
     }
-    let sends = (0..NEW + NEW / 10).map(|index| {
-        let user = index % NEW;
-        let (mut client, number) = (
-            clients[index % PROCESSES].clone(),
-            &suite.numbers[(index + index / NEW) % 4],
-        );
-        let request = template(number, &new_user(user));
-        async move { client.send_message(request).await.expect("stored").into_inner() }
-    });
-    let replies = (0..100).map(|index| {
-        let mut client = clients[index % PROCESSES].clone();
-        let request = SendMessageRequest {
-            wait: SendWait::Stored.into(),
-            ..request(&suite.numbers[index % 4], &crate::suite::recipient(index))
-        };
-        async move { client.send_message(request).await.expect("stored").into_inner() }
-    });
+
+    // Redis forgets as long as anything is undecided.
+    let (decided, mut over) = tokio::sync::oneshot::channel::<()>();
     let flushes = async {
-        for _ in 0..10 {
+        let mut times = 0;
+        loop {
             suite.flush_redis().await;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            times += 1;
+            tokio::select! {
+                _ = &mut over => return times,
+                () = tokio::time::sleep(FLUSHES) => {}
+            }
         }
     };
-    let (stored, replies, ()) = tokio::join!(
-        futures_util::future::join_all(sends),
-        futures_util::future::join_all(replies),
-        flushes
-    );
-    for reply in &replies {
-        suite.reaches(&clients[0], id(reply), SubmissionState::Accepted).await;
-    }
-    // Every template was either sent or waits for a place.
-    eventually(SOON, async || {
-        let undecided: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM messaging.queue WHERE phone_number_id <> '' AND reason IS DISTINCT FROM 'QUOTA_EXHAUSTED'",
-        )
-        .fetch_one(suite.database.admin())
-        .await
-        .expect("a count");
-        undecided == 0
-    })
-    .await;
+    let sends = async {
+        let (stored, replies) = suite.store_orders_and_replies(&clients).await;
+        for reply in &replies {
+            suite.reaches(&clients[0], *reply, SubmissionState::Accepted).await;
+        }
+        suite.all_sent_or_waiting().await;
+        let _ = decided.send(());
+        stored
+    };
+    let (stored, flushed): (Vec<EventId>, usize) = tokio::join!(sends, flushes);
     let ledger = suite.ledger().await;
-    let written: HashSet<_> = ledger
-        .iter()
-        .filter(|accepted| accepted.r#type == "template")
-        .map(|accepted| accepted.to.as_str())
-        .collect();
-    assert_eq!(written.len(), LIMIT as usize);
-    assert_eq!(ledger.iter().filter(|accepted| accepted.r#type == "text").count(), 100);
-    let waiting = stored.iter().find(|stored| {
-        !ledger
-            .iter()
-            .any(|accepted| crate::suite::message_of(accepted) == id(stored).uuid())
-    });
-    let waiting = crate::suite::get(&clients[0], id(waiting.expect("one that waits"))).await;
-    assert_eq!(
-        (waiting.state(), waiting.obstacles[0].reason.as_str()),
-        (SubmissionState::Queued, "QUOTA_EXHAUSTED")
+    let replied = ledger.iter().filter(|accepted| accepted.r#type == "text").count();
+    let written = new_users(&ledger);
+    println!(
+        "{written} of {NEW} new users were written to, {replied} of {REPLIES} replies were sent, Redis forgot {flushed} times"
     );
-    let retry = waiting.obstacles[0].retry_time.expect("a time").seconds - OffsetDateTime::now_utc().unix_timestamp();
-    assert!((23 * 3_600..=24 * 3_600 + 62).contains(&retry), "{retry}");
+    assert_eq!((written, replied), (LIMIT, REPLIES));
+    suite.says_when_it_goes(&clients[0], &stored, &ledger).await;
 
-    // Meta raises the limit: all of them go.
-    suite.one_portfolio(&processes[0], "TIER_1K").await;
-    eventually(SOON, async || {
-        suite.ledger().await.len() == stored.len() + replies.len()
-    })
-    .await;
+    // Meta raises the limit: exactly so many more go.
+    suite.one_portfolio(&processes[0], &RAISED.to_string()).await;
+    eventually(SOON, async || new_users(&suite.ledger().await) >= RAISED).await;
+    suite.all_sent_or_waiting().await;
+    assert_eq!(new_users(&suite.ledger().await), RAISED);
     let counted: i64 =
         sqlx::query_scalar("SELECT sum(members)::bigint FROM messaging.quota_minute WHERE portfolio_id = '1701'")
             .fetch_one(suite.database.admin())
             .await
             .expect("a sum");
-    assert_eq!(counted, NEW as i64);
+    assert_eq!(counted, RAISED as i64);
+}
+
+/// How many users outside the window were written to.
+fn new_users(ledger: &[Accepted]) -> usize {
+    let orders = ledger.iter().filter(|accepted| accepted.r#type == "template");
+    orders
+        .map(|accepted| accepted.to.as_str())
+        .collect::<HashSet<_>>()
+        .len()
 }
 
 #[tokio::test]
@@ -267,7 +310,7 @@ async fn validation_foresees_what_window_and_quota_will_say() {
         (true, reason("QUOTA_EXHAUSTED", false, true))
     );
     assert_eq!(
-        found(template(number, &crate::suite::recipient(1))).await,
+        found(template(number, &recipient(1))).await,
         (true, None),
         "inside the window"
     );
@@ -276,7 +319,7 @@ async fn validation_foresees_what_window_and_quota_will_say() {
         ..template(number, &new_user(2))
     };
     assert_eq!(found(sandboxed).await, (true, None));
-    assert_eq!(found(request(number, &crate::suite::recipient(1))).await, (true, None));
+    assert_eq!(found(request(number, &recipient(1))).await, (true, None));
     let outside = request(number, &new_user(1));
     assert_eq!(
         found(outside.clone()).await,
@@ -313,9 +356,7 @@ async fn an_opt_out_stops_a_campaign_that_is_queued_already() {
         .await;
     let mut campaign = Vec::new();
     for user in 1..=4 {
-        let stored = client
-            .send_message(marketing(number, &crate::suite::recipient(user)))
-            .await;
+        let stored = client.send_message(marketing(number, &recipient(user))).await;
         campaign.push(id(&stored.expect("stored").into_inner()));
     }
     // Two say no while it waits: to this connection, and to the whole application.
@@ -323,7 +364,7 @@ async fn an_opt_out_stops_a_campaign_that_is_queued_already() {
         let done = sqlx::query(
             "INSERT INTO messaging.suppression (application_id, contact_id, connection_id, source, at) SELECT application_id, contact_id, $2, 1, now() FROM messaging.identity WHERE value = $1",
         )
-        .bind(crate::suite::recipient(user))
+        .bind(recipient(user))
         .bind(connection)
         .execute(suite.database.admin())
         .await
@@ -344,7 +385,7 @@ async fn an_opt_out_stops_a_campaign_that_is_queued_already() {
     }
     assert_eq!(suite.ledger().await.len(), 2);
     let refused = client
-        .send_message(marketing(number, &crate::suite::recipient(2)))
+        .send_message(marketing(number, &recipient(2)))
         .await
         .expect_err("refused");
     assert_eq!(

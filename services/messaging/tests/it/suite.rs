@@ -384,6 +384,13 @@ impl Suite {
         instance
     }
 
+    /// As [`Self::start`], where a slow machine must not look like a process that died or a call that was lost.
+    pub(crate) async fn start_patient(&self) -> Instance {
+        let instance = Instance::start_patient(self.env()).await;
+        self.owned().await;
+        instance
+    }
+
     /// Waits until every number has a living owner.
     pub(crate) async fn owned(&self) {
         let count = self.numbers.len() as i64;

@@ -21,3 +21,4 @@ mod record;
 mod retention;
 mod stream;
 mod suite;
+mod writers;

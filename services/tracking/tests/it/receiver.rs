@@ -82,6 +82,11 @@ impl Receiver {
         self.received.lock().unwrap().clone()
     }
 
+    /// How many requests came.
+    pub(crate) fn received_count(&self) -> usize {
+        self.received.lock().unwrap().len()
+    }
+
     /// How often somebody connected.
     pub(crate) fn connections(&self) -> usize {
         *self.connections.lock().unwrap()

@@ -10,7 +10,8 @@ use crate::report::Report;
 const LOAD: Load = Load {
     rate: 200,
     in_flight: 1_000,
-    between: Duration::from_secs(15),
+    full: 180,
+    patience: Duration::from_secs(30),
 };
 
 pub(crate) async fn run() -> Result<Report> {
@@ -20,7 +21,7 @@ pub(crate) async fn run() -> Result<Report> {
     report.figure("messages promised", verdict.promised as f64);
     report.figure("messages accepted by Meta", verdict.accepted as f64);
     report.figure("held as unknown", verdict.unknown as f64);
-    for (fault, seconds) in verdict.recoveries(LOAD.rate) {
+    for (fault, seconds) in verdict.recoveries(LOAD.full) {
         let seconds = seconds.map_or(f64::INFINITY, |seconds| seconds as f64);
         report.at_most(&format!("seconds to the full rate after {fault:?}"), seconds, 10.0);
     }

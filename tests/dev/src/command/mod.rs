@@ -3,6 +3,7 @@
 mod bench;
 mod contracts;
 mod databases;
+mod dependencies;
 mod local;
 mod manifests;
 mod metadata;

