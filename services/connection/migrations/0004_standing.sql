@@ -1,0 +1,24 @@
+-- What Meta last told of a connection's account and number, by what it is about (aspect: see store/standing.rs): of each the latest by the time it occurred.
+CREATE TABLE connection.told (
+    connection_id uuid NOT NULL REFERENCES connection.connection (id),
+    aspect smallint NOT NULL CHECK (aspect BETWEEN 1 AND 7),
+    occurred_at timestamptz NOT NULL,
+    -- Meta's words.
+    word text NOT NULL,
+    detail text NOT NULL,
+    -- JSON: what the account may not do, and when that ends in unix seconds, 0 where it is not known.
+    restrictions text NOT NULL CHECK (octet_length(restrictions) <= 65536),
+    -- The state that the connection is in because of it (3 or 4; 1: none), until then; 'infinity': until something newer is told.
+    state smallint NOT NULL CHECK (state IN (1, 3, 4)),
+    until timestamptz,
+    PRIMARY KEY (connection_id, aspect),
+    CONSTRAINT told_until CHECK ((state = 1) = (until IS NULL))
+);
+
+-- Why a connection is not active, in Meta's word, and when it is active again by itself.
+ALTER TABLE connection.connection
+    ADD COLUMN state_reason text NOT NULL DEFAULT '',
+    ADD COLUMN resume_at timestamptz;
+
+CREATE INDEX connection_waba ON connection.connection (waba_id);
+CREATE INDEX connection_resume ON connection.connection (resume_at) WHERE resume_at IS NOT NULL;
