@@ -118,10 +118,11 @@ fn spawn_resumer(context: &Context, desk: &Desk) {
         push: desk.push.clone(),
     };
     let stop = context.stop.soft().clone();
+    let run = stop.run_until_cancelled_owned(resumer.run());
     context
         .tasks
         .spawn("connection.resume", OnExit::StopProcess, async move {
-            stop.run_until_cancelled(resumer.run()).await;
+            run.await;
         });
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use outeract_clock::SharedRandom;
 use outeract_domain::{ApplicationId, ConnectionId};
-use outeract_postgres::{Summary, run_tx};
+use outeract_postgres::run_tx;
 use outeract_proto::connection::internal::v1::{AccountNews, ReportOutcome};
 use outeract_proto::connection::v1::ConnectionState;
 use outeract_rpc::Fault;
@@ -77,7 +77,7 @@ async fn take_in(
     let changed = notes.store(tx).await?;
     if !changed.is_empty() {
         let settled = store::settle(tx, &changed, false).await?;
-        tell(tx, &desk.push, HOLD, &settled, &desk.random).await?;
+        tell(tx, &desk.push.names(), HOLD, &settled, &desk.random).await?;
     }
     Ok((outcomes, changed))
 }
@@ -102,16 +102,28 @@ pub(crate) async fn linked(tx: &mut PgConnection, ids: &[Uuid], at: OffsetDateTi
 /// Notes what others are to learn, and writes the audit log.
 async fn tell(
     tx: &mut PgConnection,
-    push: &Push,
+    targets: &[String],
     hold: Duration,
     settled: &[Settled],
     random: &SharedRandom,
 ) -> sqlx::Result<()> {
-    let (ids, versions): (Vec<_>, Vec<_>) = settled.iter().map(|settled| (settled.id, settled.version)).unzip();
-    let deeds = settled
-        .iter()
-        .filter(|settled| settled.state != settled.before)
-        .map(|settled| Deed {
+    let (ids, versions) = versions(settled);
+    let entries = entries(settled, random);
+    outbox::enqueue(tx, targets, &ids, &versions, hold).await?;
+    if !entries.is_empty() {
+        audit::insert_all(tx, &entries).await?;
+    }
+    Ok(())
+}
+
+fn versions(settled: &[Settled]) -> (Vec<Uuid>, Vec<i64>) {
+    settled.iter().map(|settled| (settled.id, settled.version)).unzip()
+}
+
+fn entries(settled: &[Settled], random: &SharedRandom) -> Vec<audit::Entry> {
+    let changed = settled.iter().filter(|settled| settled.state != settled.before);
+    let entries = changed.map(|settled| {
+        let deed = Deed {
             actor: META,
             action: "connection.state",
             subject: ConnectionId::from_uuid(settled.id).to_string(),
@@ -120,13 +132,10 @@ async fn tell(
                 "state": name(settled.state),
                 "reason": settled.state_reason,
             }),
-        });
-    let entries: Vec<_> = deeds.map(|deed| deed.entry(&**random)).collect();
-    outbox::enqueue(tx, &push.names(), &ids, &versions, hold).await?;
-    if !entries.is_empty() {
-        audit::insert_all(tx, &entries).await?;
-    }
-    Ok(())
+        };
+        deed.entry(&**random)
+    });
+    entries.collect()
 }
 
 fn name(state: i16) -> &'static str {
@@ -226,7 +235,7 @@ impl Notes {
 }
 
 /// Lets connections go on whose restriction has ended, for ever. The row says when; replicas share the rows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Resumer {
     pub(crate) db: PgPool,
     pub(crate) random: SharedRandom,
@@ -243,39 +252,33 @@ impl Resumer {
     /// Never ends by itself.
     pub(crate) async fn run(self) {
         loop {
-            let pause = match self.round().await {
-                Ok(more) if more => Duration::ZERO,
-                Ok(_) => LOOK,
-                Err(Error::Database(error)) => {
-                    tracing::warn!("Restrictions that have ended cannot be read: {}", Summary(&error));
-                    AFTER_FAILURE
-                }
-                Err(Error::Refused(fault)) => {
-                    tracing::warn!(reason = ?fault.reason(), "Restrictions that have ended cannot be lifted");
-                    AFTER_FAILURE
-                }
-            };
-            sleep(pause).await;
+            sleep(self.look().await).await;
+        }
+    }
+
+    /// How long to wait until the next look.
+    async fn look(&self) -> Duration {
+        let this = self.clone();
+        let round = run_tx(&self.db, "connection.resume", async move |tx| this.round(tx).await).await;
+        match round.map_err(Fault::from) {
+            Ok(true) => Duration::ZERO,
+            Ok(false) => LOOK,
+            Err(fault) => {
+                tracing::warn!(reason = ?fault.reason(), "Connections whose restriction has ended cannot be let go on; will try again");
+                AFTER_FAILURE
+            }
         }
     }
 
     /// Whether there may be more.
-    async fn round(&self) -> Result<bool, Error> {
-        let (push, random) = (self.push.clone(), SharedRandom::clone(&self.random));
-        run_tx(&self.db, "connection.resume", async move |tx| {
-            resume(tx, &push, &random).await.map_err(Error::from)
-        })
-        .await
+    async fn round(&self, tx: &mut PgConnection) -> Result<bool, Error> {
+        let due = store::due(&mut *tx, BATCH).await?;
+        if due.is_empty() {
+            return Ok(false);
+        }
+        let settled = store::settle(&mut *tx, &due, false).await?;
+        store::forget_ended(&mut *tx, &due).await?;
+        tell(tx, &self.push.names(), Duration::ZERO, &settled, &self.random).await?;
+        Ok(due.len() as i64 == BATCH)
     }
-}
-
-async fn resume(tx: &mut PgConnection, push: &Push, random: &SharedRandom) -> sqlx::Result<bool> {
-    let due = store::due(tx, BATCH).await?;
-    if due.is_empty() {
-        return Ok(false);
-    }
-    let settled = store::settle(tx, &due, false).await?;
-    store::forget_ended(tx, &due).await?;
-    tell(tx, push, Duration::ZERO, &settled, random).await?;
-    Ok(due.len() as i64 == BATCH)
 }
