@@ -89,7 +89,7 @@ impl Connecting {
         grant::delete_unused(tx, &replaced).await?;
 
         let order: Vec<Uuid> = numbers.iter().map(|number| number.id.uuid()).collect();
-        standing::linked(tx, &order, desk.clock.now()).await?;
+        standing::linked(tx, &order).await?;
         let mut rows = connection::with_ids(&mut *tx, &order).await?;
         rows.sort_by_key(|row| order.iter().position(|id| *id == row.id));
         let versions: Vec<i64> = rows.iter().map(|row| row.version).collect();

@@ -12,6 +12,7 @@ use outeract_seal::KeyRing;
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
+use time::macros::datetime;
 use tokio::time::{Duration, sleep};
 use uuid::Uuid;
 
@@ -26,6 +27,9 @@ use crate::{convert, sealed};
 
 /// Connections that are told of a change at once; the outbox tells the others a little later.
 const AT_ONCE: usize = 500;
+
+/// What occurs in the future counts as now, by the database's clock.
+const NOW: OffsetDateTime = datetime!(9999-01-01 0:00 UTC);
 
 /// News whose time was read.
 #[derive(Debug)]
@@ -83,10 +87,10 @@ async fn take_in(
 }
 
 /// Connections were made, or renewed: what was told of their link before does not count any more. Of what keeps them from sending, the rest still does.
-pub(crate) async fn linked(tx: &mut PgConnection, ids: &[Uuid], at: OffsetDateTime) -> sqlx::Result<()> {
+pub(crate) async fn linked(tx: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<()> {
     let link = Told {
         aspect: Aspect::Link,
-        occurred_at: at,
+        occurred_at: NOW,
         word: "CONNECTED".to_owned(),
         detail: String::new(),
         restrictions: Vec::new(),

@@ -72,9 +72,14 @@ const DEFAULT_THROUGHPUT: u32 = 80;
 // === impl Connection ===
 
 impl Connection {
-    /// Messages are taken, and sent sooner or later.
+    /// Meta can be called.
     pub(crate) fn is_active(&self) -> bool {
         self.state == ConnectionState::Active
+    }
+
+    /// Messages are taken, and sent sooner or later: what Meta forbids for a while waits until it is allowed.
+    pub(crate) fn takes(&self) -> bool {
+        self.is_active() || self.state == ConnectionState::Restricted
     }
 
     /// Messages can be sent now, as far as the connection goes.

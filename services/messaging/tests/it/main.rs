@@ -38,6 +38,7 @@ mod resolve;
 mod sandbox;
 mod send;
 mod siblings;
+mod standing;
 mod suite;
 mod templates;
 mod uploading;
