@@ -3,7 +3,7 @@
 use outeract_clock::{Clock as _, SystemClock};
 use outeract_proto::connection::v1::ConnectionState;
 use outeract_proto::messaging::internal::v1::ItemOutcome;
-use outeract_proto::messaging::v1::{GetConversationWindowRequest, SendTypingIndicatorRequest, SubmissionState};
+use outeract_proto::messaging::v1::{GetConversationWindowRequest, SendTypingIndicatorRequest, SubmissionState, send_typing_indicator_request};
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::reason;
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ async fn a_call_from_a_user_opens_the_window_and_one_of_the_business_does_not() 
     // A call is nothing that could be marked as read.
     let typing = SendTypingIndicatorRequest {
         connection_id: number.connection.to_string(),
-        to_external_id: user.clone(),
+        to: Some(send_typing_indicator_request::To::ToExternalId(user.clone())),
     };
     let nothing = client.send_typing_indicator(typing).await.expect_err("no message");
     assert_eq!(reason(&nothing), Some(ErrorReason::NoInboundMessage));
