@@ -20,9 +20,9 @@ use crate::fault::{self, Error};
 use crate::fields::is_name;
 use crate::meta::Access;
 use crate::push::HOLD;
-use crate::{sealed, standing};
 use crate::store::connection::{self, Connection, Known, Number};
 use crate::store::{application, grant, outbox};
+use crate::{sealed, standing};
 
 const MAX_META_TEXT: usize = 512;
 

@@ -224,13 +224,18 @@ mod tests {
                 restrictions: restrictions.collect(),
                 ..news("account_update", "ACCOUNT_RESTRICTION")
             };
-            state(&news).map(|(_, word, state, until)| (word, state, until)).unwrap()
+            state(&news)
+                .map(|(_, word, state, until)| (word, state, until))
+                .unwrap()
         };
         let (business, customer) = (
             "RESTRICTED_BIZ_INITIATED_MESSAGING",
             "RESTRICTED_CUSTOMER_INITIATED_MESSAGING",
         );
-        assert_eq!(of(&[("RESTRICTED_ADD_PHONE_NUMBER_ACTION", 9)]), (String::new(), 1, None));
+        assert_eq!(
+            of(&[("RESTRICTED_ADD_PHONE_NUMBER_ACTION", 9)]),
+            (String::new(), 1, None)
+        );
         assert_eq!(of(&[]), (String::new(), 1, None));
         assert_eq!(of(&[(business, 7), (customer, 9)]), (business.to_owned(), 3, Some(9)));
         assert_eq!(of(&[(business, 7), (customer, 0)]), (business.to_owned(), 3, None));

@@ -190,7 +190,13 @@ impl Notes {
             let by_name = matches!(said, Said::Number(_));
             // A limit is the portfolio's, though a number is named.
             let ids = match &said {
-                Said::Limit(_) => accounts.concerned(&AccountNews { waba_id: news.waba_id.clone(), ..AccountNews::default() }, false),
+                Said::Limit(_) => accounts.concerned(
+                    &AccountNews {
+                        waba_id: news.waba_id.clone(),
+                        ..AccountNews::default()
+                    },
+                    false,
+                ),
                 Said::Account(_) | Said::Number(_) => accounts.concerned(news, by_name),
             };
             if ids.is_empty() {

@@ -50,7 +50,9 @@ struct WireCall {
 pub fn calls(value: &[u8], received: OffsetDateTime) -> Result<Vec<Result<Call, NotReadable>>, NotReadable> {
     let value: Value<'_> = serde_json::from_slice(value).map_err(|_| NotReadable)?;
     // `statuses` come without calls.
-    let Some(calls) = value.calls else { return Ok(Vec::new()) };
+    let Some(calls) = value.calls else {
+        return Ok(Vec::new());
+    };
     let business = value.metadata.and_then(|metadata| metadata.display_phone_number);
     let business = digits(business.as_deref().unwrap_or_default());
     let read = |raw: &RawValue| match serde_json::from_str::<WireCall>(raw.get()) {
@@ -112,7 +114,8 @@ mod tests {
     const RECEIVED: OffsetDateTime = datetime!(2026-11-23 10:00 UTC);
 
     fn read(calls: &Value) -> Vec<Option<(Option<String>, Option<String>)>> {
-        let value = json!({"metadata": {"display_phone_number": "+1 555-078-3881", "phone_number_id": "1"}, "calls": calls});
+        let value =
+            json!({"metadata": {"display_phone_number": "+1 555-078-3881", "phone_number_id": "1"}, "calls": calls});
         let read = super::calls(value.to_string().as_bytes(), RECEIVED).unwrap();
         read.into_iter()
             .map(|call| call.ok().map(|call| (call.wa_id, call.user_id)))
@@ -135,7 +138,13 @@ mod tests {
         let user = |wa_id: Option<&str>, user: Option<&str>| Some((wa_id.map(str::to_owned), user.map(str::to_owned)));
         assert_eq!(
             read(&calls),
-            [user(Some("16505551234"), None), user(None, Some("US.1")), None, None, None]
+            [
+                user(Some("16505551234"), None),
+                user(None, Some("US.1")),
+                None,
+                None,
+                None
+            ]
         );
     }
 

@@ -3,9 +3,9 @@ use outeract_rpc::{Fault, Reply, caller};
 use tonic::{Request, Response};
 
 use crate::desk::Desk;
+use crate::fault;
 use crate::fields::{self, Fields};
 use crate::store::connection;
-use crate::fault;
 
 pub(super) async fn get_connection(
     desk: &Desk,

@@ -3,8 +3,8 @@ use outeract_rpc::{Reply, caller, page};
 use tonic::{Request, Response};
 
 use crate::desk::Desk;
-use crate::store::{Position, connection};
 use crate::fault;
+use crate::store::{Position, connection};
 
 pub(super) async fn list_connections(
     desk: &Desk,

@@ -10,7 +10,8 @@ use outeract_proto::connection::internal::v1::connection_internal_service_server
 };
 use outeract_proto::connection::internal::v1::{
     AuthenticateKeyRequest, AuthenticateKeyResponse, ConnectionSnapshot, GetTokenForSendRequest,
-    GetTokenForSendResponse, KeyVerdict, ListConnectionStatesRequest, ListConnectionStatesResponse, ReportAccountsRequest, ReportAccountsResponse,
+    GetTokenForSendResponse, KeyVerdict, ListConnectionStatesRequest, ListConnectionStatesResponse,
+    ReportAccountsRequest, ReportAccountsResponse,
 };
 use outeract_proto::tracking::internal::v1::tracking_internal_service_server::{
     TrackingInternalService, TrackingInternalServiceServer,

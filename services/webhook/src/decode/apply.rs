@@ -71,7 +71,10 @@ async fn report(siblings: &Siblings, reports: Vec<(usize, AccountNews)>) -> Resu
     }
     let (indexes, news): (Vec<_>, Vec<_>) = reports.into_iter().unzip();
     let outcomes = siblings.report(&news).await?;
-    let refused = indexes.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_err());
+    let refused = indexes
+        .into_iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| outcome.is_err());
     Ok(refused.map(|(index, _)| index).collect())
 }
 

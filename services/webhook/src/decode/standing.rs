@@ -48,7 +48,13 @@ impl Reports {
 /// `None`: it cannot be read, which is said where its event would be made.
 fn news(account: &Account, item: &Item, received: OffsetDateTime) -> Option<AccountNews> {
     let news = News::read(&account.field, &account.value, received).ok()??;
-    let id = |id: &str| if id.len() <= MAX_ID { id.to_owned() } else { String::new() };
+    let id = |id: &str| {
+        if id.len() <= MAX_ID {
+            id.to_owned()
+        } else {
+            String::new()
+        }
+    };
     Some(AccountNews {
         waba_id: id(&item.waba_id),
         phone_number_id: id(&item.place.phone_number_id),

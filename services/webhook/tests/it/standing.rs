@@ -26,8 +26,7 @@ fn banned() -> Value {
 }
 
 fn removed() -> Value {
-    let value =
-        json!({"event": "PARTNER_REMOVED", "phone_number": "15550783881", "waba_info": {"waba_id": "7", "partner_app_id": 5}});
+    let value = json!({"event": "PARTNER_REMOVED", "phone_number": "15550783881", "waba_info": {"waba_id": "7", "partner_app_id": 5}});
     news("account_update", &value)
 }
 
@@ -40,7 +39,10 @@ async fn connection_hears_of_a_ban_before_its_event_is_recorded_and_of_the_end_o
         "account_update",
         &json!({"event": "ACCOUNT_RESTRICTION", "restriction_info": [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": AT + 60}]}),
     );
-    let body = post(&[at(entry("7", &[banned(), restricted, other])), at(entry("900", &[removed()]))]);
+    let body = post(&[
+        at(entry("7", &[banned(), restricted, other])),
+        at(entry("900", &[removed()])),
+    ]);
     instance.stored(&body).await;
     suite.settled().await;
     assert_eq!(suite.accounts().await[0], 4);
@@ -64,7 +66,10 @@ async fn connection_hears_of_a_ban_before_its_event_is_recorded_and_of_the_end_o
     let kind = &restriction.restrictions[0];
     assert_eq!(kind.r#type, "RESTRICTED_BIZ_INITIATED_MESSAGING");
     assert_eq!(kind.expire_time.as_ref().map(|at| at.seconds), Some(AT + 60));
-    assert_eq!((link.phone_number.as_str(), link.partner_app_id.as_str()), ("15550783881", "5"));
+    assert_eq!(
+        (link.phone_number.as_str(), link.partner_app_id.as_str()),
+        ("15550783881", "5")
+    );
 }
 
 #[tokio::test]

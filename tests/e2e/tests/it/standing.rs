@@ -76,7 +76,9 @@ async fn a_banned_account_sends_nothing_until_it_is_reinstated() {
     let id = sent.expect("stored").into_inner().id;
     eventually(SOON, async || {
         let reasons = message(&api, &id).await.obstacles;
-        reasons.iter().any(|obstacle| obstacle.reason == "CONNECTION_NOT_ACTIVE")
+        reasons
+            .iter()
+            .any(|obstacle| obstacle.reason == "CONNECTION_NOT_ACTIVE")
     })
     .await;
     let waiting = message(&api, &id).await;
@@ -90,9 +92,15 @@ async fn a_banned_account_sends_nothing_until_it_is_reinstated() {
         .change_account(&waba.waba_id, &AccountChange::Reinstated)
         .await
         .expect("reinstated");
-    eventually(SOON, async || message(&api, &id).await.state() == SubmissionState::Accepted).await;
+    eventually(SOON, async || {
+        message(&api, &id).await.state() == SubmissionState::Accepted
+    })
+    .await;
     let shown = connection(&api, &connections[0]).await;
-    assert_eq!((shown.state(), shown.ban_state.as_str()), (ConnectionState::Active, "REINSTATE"));
+    assert_eq!(
+        (shown.state(), shown.ban_state.as_str()),
+        (ConnectionState::Active, "REINSTATE")
+    );
     assert_eq!(message(&api, &id).await.attempt, 1);
 
     // The business removes the app.
@@ -114,5 +122,8 @@ async fn a_banned_account_sends_nothing_until_it_is_reinstated() {
         .clone()
         .send_message(text_message("two", &connections[0], ANN, "hello"))
         .await;
-    assert_eq!(outeract_e2e::reason(&refused.expect_err("ended")), "CONNECTION_NOT_ACTIVE");
+    assert_eq!(
+        outeract_e2e::reason(&refused.expect_err("ended")),
+        "CONNECTION_NOT_ACTIVE"
+    );
 }

@@ -21,6 +21,6 @@ pub use model::{
 pub(crate) use routes::routes;
 pub use samples::{SAMPLES, sample};
 pub use sending::{
-    AccountChange, BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated, MediumState,
-    NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, Told, UserSeen,
+    AccountChange, BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated,
+    MediumState, NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, Told, UserSeen,
 };

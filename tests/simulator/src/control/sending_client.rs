@@ -5,8 +5,8 @@ use reqwest::Method;
 use super::client::{Answer, Client, ClientError, decode};
 use super::model::Tier;
 use super::sending::{
-    AccountChange, BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated, MediumState,
-    NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, UserSeen,
+    AccountChange, BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated,
+    MediumState, NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, UserSeen,
 };
 use crate::ledger::Receipt;
 

@@ -48,11 +48,7 @@ fn apply(waba: &Waba, change: &AccountChange, now_ms: i64) {
 }
 
 /// The webhook: under which id, its field, its value.
-fn told<'a>(
-    meta: &Meta,
-    waba: &'a Waba,
-    change: &AccountChange,
-) -> Result<(&'a str, &'static str, Value), Problem> {
+fn told<'a>(meta: &Meta, waba: &'a Waba, change: &AccountChange) -> Result<(&'a str, &'static str, Value), Problem> {
     let ban = |state: &str| {
         let info = json!({"waba_ban_state": state, "waba_ban_date": "today"});
         json!({"event": "DISABLED_UPDATE", "ban_info": info})
@@ -108,7 +104,8 @@ fn told<'a>(
             event,
             limit,
         } => {
-            let value = json!({"display_phone_number": number(phone_number_id)?, "event": event, "current_limit": limit});
+            let value =
+                json!({"display_phone_number": number(phone_number_id)?, "event": event, "current_limit": limit});
             (&waba.id, "phone_number_quality_update", value)
         }
     })

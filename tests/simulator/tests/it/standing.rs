@@ -11,7 +11,13 @@ use crate::stage::{Stage, USER, code};
 async fn a_banned_account_sends_nothing_and_each_change_is_told() {
     let stage = Stage::new().await;
     stage.open_window().await;
-    let change = async |change: AccountChange| stage.control.change_account(&stage.waba, &change).await.expect("changed");
+    let change = async |change: AccountChange| {
+        stage
+            .control
+            .change_account(&stage.waba, &change)
+            .await
+            .expect("changed")
+    };
     change(AccountChange::BanScheduled).await;
     assert_eq!(code(&stage.send(USER, "a.1").await), 0, "not yet");
     change(AccountChange::Banned).await;
@@ -66,14 +72,24 @@ async fn a_banned_account_sends_nothing_and_each_change_is_told() {
         })
         .collect();
     let restriction = "ACCOUNT_RESTRICTION";
-    let expected = ["SCHEDULE_FOR_DISABLE", "DISABLE", "REINSTATE", restriction, restriction, "PARTNER_REMOVED"];
+    let expected = [
+        "SCHEDULE_FOR_DISABLE",
+        "DISABLE",
+        "REINSTATE",
+        restriction,
+        restriction,
+        "PARTNER_REMOVED",
+    ];
     assert_eq!(words, expected);
     assert!(told[3].2["restriction_info"][0]["expiration"].is_i64());
     let removed = told.last().expect("told");
     assert_ne!(removed.0, stage.waba, "a partner's event has the partner's id");
     assert_eq!(removed.2["waba_info"]["waba_id"], stage.waba);
     assert_eq!(stage.sink.changes("business_username_update")[0].2["username"], "shop");
-    assert_eq!(stage.sink.changes("phone_number_quality_update")[0].2["current_limit"], "TIER_2K");
+    assert_eq!(
+        stage.sink.changes("phone_number_quality_update")[0].2["current_limit"],
+        "TIER_2K"
+    );
 }
 
 #[tokio::test]
