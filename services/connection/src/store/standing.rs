@@ -83,7 +83,7 @@ pub(crate) async fn concerned(db: &mut PgConnection, wabas: &[String]) -> sqlx::
     .await
 }
 
-/// Notes what was told, unless what is known occurred later: one row for a connection and an aspect. Gives the connections of which something is known now that was not.
+/// Notes what was told, unless what is known occurred later, in the whole seconds that Meta tells: one row for a connection and an aspect. Gives the connections of which something is known now that was not.
 pub(crate) async fn tell(db: &mut PgConnection, told: &[(Uuid, Told)]) -> sqlx::Result<Vec<Uuid>> {
     let ids: Vec<_> = told.iter().map(|(id, _)| *id).collect();
     let aspects: Vec<_> = told.iter().map(|(_, told)| told.aspect as i16).collect();
@@ -98,7 +98,7 @@ pub(crate) async fn tell(db: &mut PgConnection, told: &[(Uuid, Told)]) -> sqlx::
     let ends: Vec<_> = told.iter().map(|(_, told)| told.until).collect();
     sqlx::query_scalar!(
         r#"INSERT INTO connection.told AS told (connection_id, aspect, occurred_at, word, detail, restrictions, state, until)
-        SELECT id, aspect, least(occurred_at, connection.now_()), word, detail, restrictions, state,
+        SELECT id, aspect, date_trunc('second', least(occurred_at, connection.now_())), word, detail, restrictions, state,
             CASE WHEN state <> 1 THEN coalesce(until, 'infinity') END
         FROM unnest($1::uuid[], $2::smallint[], $3::timestamptz[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::timestamptz[])
             AS new (id, aspect, occurred_at, word, detail, restrictions, state, until)
