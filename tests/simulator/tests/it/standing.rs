@@ -12,11 +12,8 @@ async fn a_banned_account_sends_nothing_and_each_change_is_told() {
     let stage = Stage::new().await;
     stage.open_window().await;
     let change = async |change: AccountChange| {
-        stage
-            .control
-            .change_account(&stage.waba, &change)
-            .await
-            .expect("changed")
+        let changed = stage.control.change_account(&stage.waba, &change).await;
+        changed.expect("changed");
     };
     change(AccountChange::BanScheduled).await;
     assert_eq!(code(&stage.send(USER, "a.1").await), 0, "not yet");
