@@ -62,7 +62,11 @@ pub(crate) fn connection(ring: &KeyRing, row: Connection) -> Result<public::Conn
         create_time: Some(timestamp::to_proto(row.created_at)),
         update_time: Some(timestamp::to_proto(row.updated_at)),
         state_reason: row.state_reason,
-        state_expire_time: row.resume_at.map(timestamp::to_proto),
+        state_expire_time: row
+            .resume_at
+            .filter(|_| row.state == ConnectionState::Restricted as i16)
+            .map(timestamp::to_proto),
+        restricted_outside_windows: row.restricted_outside,
         messaging_limit: row.messaging_limit,
         messaging_limit_time: row.messaging_limit_at.map(timestamp::to_proto),
         // What Meta told beside it is added where it is known.
@@ -93,6 +97,7 @@ pub(crate) fn snapshot(ring: &KeyRing, row: &Connection) -> ConnectionSnapshot {
         portfolio_id: row.portfolio_id.clone(),
         messaging_limit: row.messaging_limit.clone(),
         messaging_limit_time: row.messaging_limit_at.map(timestamp::to_proto),
+        restricted_outside_windows: row.restricted_outside,
     }
 }
 

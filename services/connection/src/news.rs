@@ -20,6 +20,8 @@ pub(crate) enum Said {
 }
 
 const ACTIVE: i16 = ConnectionState::Active as i16;
+/// Active, but nothing is sent outside windows.
+const OUTSIDE: i16 = 2;
 const RESTRICTED: i16 = ConnectionState::Restricted as i16;
 const DISCONNECTED: i16 = ConnectionState::Disconnected as i16;
 
@@ -27,6 +29,8 @@ const DISCONNECTED: i16 = ConnectionState::Disconnected as i16;
 const MAX_RESTRICTIONS: usize = 32;
 /// Restrictions of which this is a part keep messages from being sent; others do not: adding numbers, calling.
 const OF_MESSAGING: &str = "MESSAGING";
+/// Restrictions of which this is a part leave answers to users alone.
+const OF_BUSINESS: [&str; 2] = ["BIZ_INITIATED", "BUSINESS_INITIATED"];
 
 /// What a change says that is kept. `app` is this installation's app: of another's link nothing is.
 pub(crate) fn read(news: &AccountNews, occurred_at: OffsetDateTime, app: &str) -> Vec<Said> {
@@ -106,8 +110,9 @@ fn restriction(list: &[AccountRestriction], told: impl Fn(Aspect, &str) -> Told)
     // The longest counts; one of unknown end outlasts all.
     let known = of_messaging().all(|(_, end)| *end > 0);
     let last = of_messaging().map(|(_, end)| *end).max().filter(|_| known);
+    let outside = of_messaging().all(|(kind, _)| OF_BUSINESS.iter().any(|part| kind.contains(part)));
     Told {
-        state: RESTRICTED,
+        state: if outside { OUTSIDE } else { RESTRICTED },
         until: last.and_then(|end| OffsetDateTime::from_unix_timestamp(end).ok()),
         ..told(Aspect::Restriction, kind)
     }
@@ -237,6 +242,7 @@ mod tests {
             (String::new(), 1, None)
         );
         assert_eq!(of(&[]), (String::new(), 1, None));
+        assert_eq!(of(&[(business, 7)]), (business.to_owned(), 2, Some(7)));
         assert_eq!(of(&[(business, 7), (customer, 9)]), (business.to_owned(), 3, Some(9)));
         assert_eq!(of(&[(business, 7), (customer, 0)]), (business.to_owned(), 3, None));
         assert_eq!(of(&[("X", 99), (customer, 5)]), (customer.to_owned(), 3, Some(5)));

@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     pub paused: bool,
     /// Messages from users are marked as read as soon as they are received.
     pub auto_mark_read: bool,
+    /// Meta lets nothing be sent outside windows.
+    pub restricted_outside: bool,
     pub throughput_per_second: u32,
     pub number: PhoneNumberId,
     pub waba: String,
@@ -245,6 +247,7 @@ impl Projection {
             state: i16::try_from(snapshot.state).map_err(|_| "state")?,
             paused: snapshot.paused,
             auto_mark_read: snapshot.auto_mark_read == i32::from(AutoMarkRead::OnReceived),
+            restricted_outside: snapshot.restricted_outside_windows,
             waba_id: snapshot.waba_id,
             phone_number_id: number.to_string(),
             display_number_sealed: self.0.vault.seal_display_number(
@@ -288,6 +291,7 @@ impl Projection {
             state: ConnectionState::try_from(i32::from(row.state)).unwrap_or(ConnectionState::Unspecified),
             paused: row.paused,
             auto_mark_read: row.auto_mark_read,
+            restricted_outside: row.restricted_outside,
             throughput_per_second: u32::try_from(row.throughput_per_second)
                 .ok()
                 .filter(|rate| *rate > 0)

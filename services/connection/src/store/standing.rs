@@ -43,7 +43,7 @@ pub(crate) struct Told {
     pub(crate) detail: String,
     /// What the account may not do, and when that ends in unix seconds, 0 where it is not known.
     pub(crate) restrictions: Vec<(String, i64)>,
-    /// The state that follows from it: 3 or 4. 1: none.
+    /// The state that follows from it: 3 or 4. 1: none. 2: active, but it sends nothing outside windows.
     pub(crate) state: i16,
     /// Until then. `None`: until something newer is told.
     pub(crate) until: Option<OffsetDateTime>,
@@ -160,13 +160,13 @@ pub(crate) async fn settle(db: &mut PgConnection, ids: &[Uuid], paused: bool) ->
         UPDATE connection.connection AS c
         SET state = CASE
                 WHEN s.demanded = 4 OR (s.demanded = 3 AND s.before = 1) THEN s.demanded
-                WHEN s.demanded IS NULL AND s.before = 3 THEN 1
+                WHEN coalesce(s.demanded, 2) = 2 AND s.before = 3 THEN 1
                 ELSE s.before END,
             state_reason = CASE
                 WHEN s.demanded = 4 OR (s.demanded = 3 AND s.before IN (1, 3)) THEN s.word
-                WHEN s.demanded IS NULL AND s.before = 3 THEN ''
+                WHEN coalesce(s.demanded, 2) = 2 AND s.before = 3 THEN ''
                 ELSE c.state_reason END,
-            resume_at = CASE WHEN s.until < 'infinity' THEN s.until END,
+            restricted_outside = coalesce(s.demanded = 2, false), resume_at = CASE WHEN s.until < 'infinity' THEN s.until END,
             examine_at = s.now, version = c.version + 1, updated_at = s.now
         FROM standing s WHERE c.id = s.id
         RETURNING c.id, c.version, s.before, c.state, c.state_reason"#,

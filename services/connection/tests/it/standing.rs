@@ -16,6 +16,7 @@ use tonic::Code;
 use crate::suite::{SOON, Suite, Tenant, assert_refused, paths, uuid};
 
 const BUSINESS: &str = "RESTRICTED_BIZ_INITIATED_MESSAGING";
+const CUSTOMER: &str = "RESTRICTED_CUSTOMER_INITIATED_MESSAGING";
 
 /// An application with two numbers of one account.
 struct Stage {
@@ -175,8 +176,13 @@ async fn a_restriction_of_messaging_ends_by_itself_and_others_restrict_nothing()
     let shown = stage.get(0).await;
     assert_eq!((shown.state(), shown.restrictions.len()), (ConnectionState::Active, 1));
 
-    stage.report(vec![restricted(&[BUSINESS], 600, -10)]).await;
-    assert_eq!(stage.states().await, both(ConnectionState::Restricted, BUSINESS));
+    stage.report(vec![restricted(&[BUSINESS], 600, -15)]).await;
+    let shown = stage.get(0).await;
+    assert_eq!(shown.state(), ConnectionState::Active);
+    assert!(shown.restricted_outside_windows && shown.state_expire_time.is_none());
+
+    stage.report(vec![restricted(&[CUSTOMER], 600, -10)]).await;
+    assert_eq!(stage.states().await, both(ConnectionState::Restricted, CUSTOMER));
     let shown = stage.get(0).await;
     let end = shown.state_expire_time.unwrap().seconds;
     assert_eq!(shown.restrictions[0].expire_time.unwrap().seconds, end);
@@ -194,7 +200,7 @@ async fn a_ban_outlasts_a_restriction() {
     let stage = Stage::new().await;
     let restriction = AccountNews {
         restrictions: vec![AccountRestriction {
-            r#type: BUSINESS.to_owned(),
+            r#type: CUSTOMER.to_owned(),
             expire_time: Some(from_now(600)),
         }],
         ..stage.news("ACCOUNT_RESTRICTION", -10)
@@ -342,4 +348,31 @@ async fn only_webhook_reports_and_bad_reports_are_refused_whole() {
         ErrorReason::InvalidField,
     );
     assert_eq!(stage.states().await, both(ConnectionState::Active, ""));
+}
+
+#[tokio::test]
+async fn what_an_account_may_not_begin_is_told_until_it_ends() {
+    let stage = Stage::new().await;
+    let restriction = AccountNews {
+        restrictions: vec![AccountRestriction {
+            r#type: BUSINESS.to_owned(),
+            expire_time: Some(from_now(600)),
+        }],
+        ..stage.news("ACCOUNT_RESTRICTION", 0)
+    };
+    stage.report(vec![restriction, stage.ban("DISABLE", 0)]).await;
+    assert_eq!(stage.states().await, both(ConnectionState::Restricted, "DISABLE"));
+    stage.suite.db.advance(Duration::minutes(1)).await;
+    stage.report(vec![stage.ban("REINSTATE", 30)]).await;
+    assert_eq!(stage.states().await, both(ConnectionState::Active, ""));
+    let id = uuid(&stage.made[0]);
+    let outside = || {
+        let told = stage.suite.messaging.told();
+        let of = told.iter().filter(|one| one.connection_id == id.as_bytes());
+        of.max_by_key(|one| one.version)
+            .map(|one| one.restricted_outside_windows)
+    };
+    eventually(SOON, async || outside() == Some(true)).await;
+    stage.suite.db.advance(Duration::minutes(10)).await;
+    eventually(SOON, async || outside() == Some(false)).await;
 }

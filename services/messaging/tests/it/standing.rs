@@ -69,6 +69,41 @@ async fn messages_wait_while_the_account_is_restricted_and_go_out_when_it_is_not
 }
 
 #[tokio::test]
+async fn an_account_that_may_begin_nothing_still_answers() {
+    let suite = Suite::new().await;
+    let instance = suite.start().await;
+    let mut client = instance.client(&suite.key).await;
+    let number = &suite.numbers[0];
+    suite.templates_known().await;
+    suite.wrote(number, &recipient(1), None).await;
+    suite
+        .change(&instance, number, |connection| {
+            connection.restricted_outside_windows = true;
+        })
+        .await;
+    let waits = suite.store_order(&mut client, number, &recipient(1)).await;
+    let answer = suite.store(&mut client, number, &recipient(2)).await;
+    let template = suite.store_order(&mut client, number, &recipient(3)).await;
+    for sent in [answer, template] {
+        suite.reaches(&client, sent, SubmissionState::Accepted).await;
+    }
+    let waiting = suite
+        .message_when(&client, waits, |message| message.error.is_some())
+        .await;
+    assert_eq!((waiting.state(), waiting.attempt), (SubmissionState::Queued, 0));
+    assert_eq!(waiting.obstacles[0].reason, "ACCOUNT_RESTRICTED");
+    assert_eq!(suite.ledger().await.len(), 2);
+
+    suite
+        .change(&instance, number, |connection| {
+            connection.restricted_outside_windows = false;
+        })
+        .await;
+    suite.database.advance(time::Duration::minutes(5)).await;
+    suite.reaches(&client, waits, SubmissionState::Accepted).await;
+}
+
+#[tokio::test]
 async fn a_call_from_a_user_opens_the_window_and_one_of_the_business_does_not() {
     let suite = Suite::new().await;
     let instance = suite.start().await;
