@@ -1,6 +1,7 @@
 //! Meta's webhooks: one POST holds many entries (WABAs), each many changes (fields), each many items. Items are read one by one, so that one that cannot be read harms no other.
 
 mod account;
+mod call;
 mod card;
 mod item;
 mod lenient;
@@ -10,7 +11,8 @@ mod said;
 mod split;
 mod user;
 
-pub use account::{Alert, News, Restriction, TemplateName, acts};
+pub use account::{Alert, News, Restriction, TemplateName, acts, is_link, stands};
+pub use call::{Call, calls};
 pub use card::{Card, CardAddress, CardEmail, CardName, CardOrganization, CardPhone, CardUrl};
 pub use item::{
     Account, Context, Conversation, Item, Kind, Member, Message, Origin, Pricing, Product, Referral, Sender, Status,

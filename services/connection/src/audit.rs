@@ -9,6 +9,8 @@ use crate::store::audit;
 
 /// The actor of what is done with access to the deployment and without a key.
 pub(crate) const BOOTSTRAP: &str = "bootstrap";
+/// The actor of what Meta told.
+pub(crate) const META: &str = "meta";
 
 /// Something that is done.
 #[derive(Debug)]
@@ -26,6 +28,17 @@ pub(crate) struct Deed<'a> {
 // === impl Deed ===
 
 impl Deed<'_> {
+    /// As it is written, together with others.
+    pub(crate) fn entry(self, random: &dyn Random) -> audit::Entry {
+        audit::Entry {
+            id: row_id(random),
+            actor: self.actor.to_owned(),
+            action: self.action,
+            subject: self.subject,
+            detail: self.detail.to_string(),
+        }
+    }
+
     /// Writes it down.
     pub(crate) async fn record(self, tx: &mut PgConnection, random: &dyn Random) -> sqlx::Result<()> {
         let detail = self.detail.to_string();

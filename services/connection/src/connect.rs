@@ -20,9 +20,9 @@ use crate::fault::{self, Error};
 use crate::fields::is_name;
 use crate::meta::Access;
 use crate::push::HOLD;
-use crate::sealed;
 use crate::store::connection::{self, Connection, Known, Number};
 use crate::store::{application, grant, outbox};
+use crate::{sealed, standing};
 
 const MAX_META_TEXT: usize = 512;
 
@@ -89,6 +89,7 @@ impl Connecting {
         grant::delete_unused(tx, &replaced).await?;
 
         let order: Vec<Uuid> = numbers.iter().map(|number| number.id.uuid()).collect();
+        standing::linked(tx, &order).await?;
         let mut rows = connection::with_ids(&mut *tx, &order).await?;
         rows.sort_by_key(|row| order.iter().position(|id| *id == row.id));
         let versions: Vec<i64> = rows.iter().map(|row| row.version).collect();

@@ -42,7 +42,7 @@ pub(crate) fn key(row: Key) -> admin::Key {
     }
 }
 
-/// A connection as its application sees it.
+/// A connection as its application sees it, without what Meta told in webhooks.
 pub(crate) fn connection(ring: &KeyRing, row: Connection) -> Result<public::Connection, Fault> {
     let application = ApplicationId::from_uuid(row.application_id);
     let display_phone_number = sealed::open_number(ring, application, row.id, &row.display_number_sealed);
@@ -61,6 +61,16 @@ pub(crate) fn connection(ring: &KeyRing, row: Connection) -> Result<public::Conn
         token_expire_time: row.token_expires_at.map(timestamp::to_proto),
         create_time: Some(timestamp::to_proto(row.created_at)),
         update_time: Some(timestamp::to_proto(row.updated_at)),
+        state_reason: row.state_reason,
+        state_expire_time: row
+            .resume_at
+            .filter(|_| row.state == ConnectionState::Restricted as i16)
+            .map(timestamp::to_proto),
+        restricted_outside_windows: row.restricted_outside,
+        messaging_limit: row.messaging_limit,
+        messaging_limit_time: row.messaging_limit_at.map(timestamp::to_proto),
+        // What Meta told beside it is added where it is known.
+        ..public::Connection::default()
     })
 }
 
@@ -87,6 +97,7 @@ pub(crate) fn snapshot(ring: &KeyRing, row: &Connection) -> ConnectionSnapshot {
         portfolio_id: row.portfolio_id.clone(),
         messaging_limit: row.messaging_limit.clone(),
         messaging_limit_time: row.messaging_limit_at.map(timestamp::to_proto),
+        restricted_outside_windows: row.restricted_outside,
     }
 }
 

@@ -14,11 +14,14 @@ mod fault;
 mod fields;
 mod keys;
 mod meta;
+mod news;
 mod operator_key;
 mod push;
 mod rpc;
 mod sealed;
 mod service;
+mod shown;
+mod standing;
 mod store;
 mod subscription;
 

@@ -13,6 +13,7 @@ mod list_audit_entries;
 mod list_connection_states;
 mod list_connections;
 mod list_keys;
+mod report_accounts;
 mod revoke_key;
 mod update_application_settings;
 
@@ -90,6 +91,13 @@ impl ConnectionInternalService for Desk {
         request: Request<internal::ListConnectionStatesRequest>,
     ) -> Reply<internal::ListConnectionStatesResponse> {
         list_connection_states::list_connection_states(self, request).await
+    }
+
+    async fn report_accounts(
+        &self,
+        request: Request<internal::ReportAccountsRequest>,
+    ) -> Reply<internal::ReportAccountsResponse> {
+        report_accounts::report_accounts(self, request).await
     }
 }
 

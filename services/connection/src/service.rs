@@ -17,6 +17,7 @@ use crate::examine::Examiner;
 use crate::keys::StoredKeys;
 use crate::meta::Meta;
 use crate::push::{Courier, Push};
+use crate::standing::Resumer;
 use crate::subscription::{Callback, Subscriber};
 
 /// The connection service, for [`outeract_runtime::main`].
@@ -46,6 +47,7 @@ impl Service for Connection {
         let desk = desk(&context, config)?;
         spawn_couriers(&context, &desk);
         spawn_examiner(&context, &desk);
+        spawn_resumer(&context, &desk);
         if let Some(callback) = callback {
             spawn_subscriber(&context, &desk, callback);
         }
@@ -107,6 +109,21 @@ fn spawn_examiner(context: &Context, desk: &Desk) {
     context.tasks.spawn("examination", OnExit::StopProcess, async move {
         stop.run_until_cancelled(examiner.run()).await;
     });
+}
+
+fn spawn_resumer(context: &Context, desk: &Desk) {
+    let resumer = Resumer {
+        db: desk.db.clone(),
+        random: Arc::clone(&desk.random),
+        push: desk.push.clone(),
+    };
+    let stop = context.stop.soft().clone();
+    let run = stop.run_until_cancelled_owned(resumer.run());
+    context
+        .tasks
+        .spawn("connection.resume", OnExit::StopProcess, async move {
+            run.await;
+        });
 }
 
 fn spawn_subscriber(context: &Context, desk: &Desk, callback: Callback) {

@@ -7,6 +7,7 @@ pub(crate) mod examination;
 pub(crate) mod grant;
 pub(crate) mod key;
 pub(crate) mod outbox;
+pub(crate) mod standing;
 pub(crate) mod subscription;
 
 use time::{Duration, OffsetDateTime};

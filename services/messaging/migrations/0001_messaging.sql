@@ -75,7 +75,7 @@ CREATE TABLE messaging.identity (
     PRIMARY KEY (application_id, kind, value)
 ) WITH (autovacuum_vacuum_threshold = 5000, autovacuum_vacuum_insert_threshold = 5000, autovacuum_analyze_threshold = 5000);
 
--- The 24 hours after a user's last message, per business number.
+-- The 24 hours after a user's last message or call, per business number. The last message's id is empty while there were calls only.
 CREATE TABLE messaging.service_window (
     phone_number_id text COLLATE "C" NOT NULL,
     contact_id uuid NOT NULL,

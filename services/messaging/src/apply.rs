@@ -1,6 +1,7 @@
 //! What webhooks tell: messages from users, statuses as evidence of acceptance, and news of accounts and their users. Applying an item twice changes nothing.
 
 mod account;
+mod call;
 mod inbound;
 mod read;
 mod status;

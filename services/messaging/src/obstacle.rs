@@ -45,6 +45,15 @@ pub(crate) fn held_by_operator(why: &str) -> Obstacle {
     }
 }
 
+/// Meta lets its connection send nothing for now.
+pub(crate) fn connection_restricted() -> Obstacle {
+    obstacle(
+        CONNECTION_NOT_ACTIVE,
+        "Meta has banned or restricted the account: see the connection's state_reason. It is sent when Meta lifts that.",
+        None,
+    )
+}
+
 /// Its connection cannot send.
 pub(crate) fn connection_not_active() -> Obstacle {
     obstacle(

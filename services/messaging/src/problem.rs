@@ -25,6 +25,8 @@ pub(crate) const OUTSIDE_MESSAGING_WINDOW: &str = "OUTSIDE_MESSAGING_WINDOW";
 pub(crate) const RECIPIENT_OPTED_OUT: &str = "RECIPIENT_OPTED_OUT";
 /// The portfolio has written to as many users in 24 hours as Meta allows outside their windows.
 pub(crate) const QUOTA_EXHAUSTED: &str = "QUOTA_EXHAUSTED";
+/// Meta lets the account begin nothing for now.
+pub(crate) const ACCOUNT_RESTRICTED: &str = "ACCOUNT_RESTRICTED";
 
 /// What Meta's answer means.
 pub(crate) fn of_verdict(verdict: &Verdict, meta_code: i32, retryable: bool) -> SendError {
@@ -54,6 +56,9 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
         FILE_GONE => "A file of the message was deleted before it was sent.",
         TEMPLATE_REJECTED => "Meta rejected the template.",
         TEMPLATE_NOT_APPROVED => "Meta has not approved the template, or not again.",
+        ACCOUNT_RESTRICTED => {
+            "Meta restricts the account: until that is lifted, only users who wrote within 24 hours can be written to."
+        }
         QUOTA_EXHAUSTED => {
             "The business portfolio has written to as many users in 24 hours as Meta allows outside their windows."
         }

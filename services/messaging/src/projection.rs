@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     pub paused: bool,
     /// Messages from users are marked as read as soon as they are received.
     pub auto_mark_read: bool,
+    /// Meta lets nothing be sent outside windows.
+    pub restricted_outside: bool,
     pub throughput_per_second: u32,
     pub number: PhoneNumberId,
     pub waba: String,
@@ -72,9 +74,14 @@ const DEFAULT_THROUGHPUT: u32 = 80;
 // === impl Connection ===
 
 impl Connection {
-    /// Messages are taken, and sent sooner or later.
+    /// Meta can be called.
     pub(crate) fn is_active(&self) -> bool {
         self.state == ConnectionState::Active
+    }
+
+    /// Messages are taken, and sent sooner or later: what Meta forbids for a while waits until it is allowed.
+    pub(crate) fn takes(&self) -> bool {
+        self.is_active() || self.state == ConnectionState::Restricted
     }
 
     /// Messages can be sent now, as far as the connection goes.
@@ -240,6 +247,7 @@ impl Projection {
             state: i16::try_from(snapshot.state).map_err(|_| "state")?,
             paused: snapshot.paused,
             auto_mark_read: snapshot.auto_mark_read == i32::from(AutoMarkRead::OnReceived),
+            restricted_outside: snapshot.restricted_outside_windows,
             waba_id: snapshot.waba_id,
             phone_number_id: number.to_string(),
             display_number_sealed: self.0.vault.seal_display_number(
@@ -283,6 +291,7 @@ impl Projection {
             state: ConnectionState::try_from(i32::from(row.state)).unwrap_or(ConnectionState::Unspecified),
             paused: row.paused,
             auto_mark_read: row.auto_mark_read,
+            restricted_outside: row.restricted_outside,
             throughput_per_second: u32::try_from(row.throughput_per_second)
                 .ok()
                 .filter(|rate| *rate > 0)

@@ -9,6 +9,7 @@ mod news;
 mod reader;
 mod route;
 mod siblings;
+mod standing;
 mod watch;
 
 use std::sync::Arc;

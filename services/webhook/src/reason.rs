@@ -26,6 +26,8 @@ pub(crate) const FIELD_UNSUPPORTED: &str = "FIELD_UNSUPPORTED";
 pub(crate) const MESSAGE_TYPE_UNSUPPORTED: &str = "MESSAGE_TYPE_UNSUPPORTED";
 /// The messaging service cannot take it.
 pub(crate) const APPLY_REFUSED: &str = "APPLY_REFUSED";
+/// The connection service cannot take it.
+pub(crate) const REPORT_REFUSED: &str = "REPORT_REFUSED";
 /// The tracking service cannot take its event.
 pub(crate) const EVENT_REFUSED: &str = "EVENT_REFUSED";
 /// Its user was erased.

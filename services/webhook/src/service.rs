@@ -63,7 +63,7 @@ impl Service for Webhook {
             OnExit::StopProcess,
             drop_output(soft.clone().run_until_cancelled_owned(upkeep)),
         );
-        let decoder = decode(&context, &board, Siblings::new(messaging, tracking));
+        let decoder = decode(&context, &board, Siblings::new(connection.clone(), messaging, tracking));
         measure(&context, &board, &decoder, config.storage_budget);
 
         let rpc = Rpc {

@@ -94,6 +94,9 @@ const FIELDS: &[&str] = &[
     "user_preferences",
     "user_id_update",
     "smb_message_echoes",
+    "account_review_update",
+    "phone_number_name_update",
+    "business_username_update",
 ];
 
 // === impl Meta ===

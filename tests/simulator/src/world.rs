@@ -55,6 +55,17 @@ pub(crate) struct Account {
     pub(crate) usage: Mutex<Usage>,
     /// Marketing is switched off on this API: 131063.
     pub(crate) marketing_disabled: AtomicBool,
+    pub(crate) standing: Mutex<Standing>,
+}
+
+/// What keeps an account from sending.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    pub(crate) banned: bool,
+    /// Meta's words.
+    pub(crate) restrictions: Vec<String>,
+    /// Unix milliseconds. None: until it is changed again.
+    pub(crate) restricted_until: Option<i64>,
 }
 
 /// A business phone number.

@@ -32,6 +32,12 @@ pub struct News {
     pub alert: Option<Alert>,
     /// Partner events: the business that owns the account. Empty: not given.
     pub owner_business_id: String,
+    /// Partner events: the app whose link to the account it is about. Empty: not given.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub partner_app_id: String,
+    /// What became of a user name. Empty: it is about none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub username_status: String,
 }
 
 /// A template, as news name it.
@@ -70,6 +76,7 @@ pub struct Alert {
 /// Fields that messaging acts on.
 const ACTING: &[&str] = &[
     "business_capability_update",
+    "calls",
     "message_template_components_update",
     "message_template_quality_update",
     "message_template_status_update",
@@ -78,6 +85,20 @@ const ACTING: &[&str] = &[
     "user_id_update",
     "user_preferences",
 ];
+
+/// Fields that the connection service keeps, or acts on.
+const STANDING: &[&str] = &[
+    "account_review_update",
+    "account_update",
+    "business_capability_update",
+    "business_username_update",
+    "business_username_updates",
+    "phone_number_name_update",
+    "phone_number_quality_update",
+];
+
+/// Fields of the user names of business numbers: the page uses both spellings.
+const USERNAMES: &[&str] = &["business_username_update", "business_username_updates"];
 
 /// The other fields that are understood, and the types of their events.
 const TOLD: &[(&str, &str)] = &[
@@ -88,7 +109,6 @@ const TOLD: &[(&str, &str)] = &[
     ("automatic_events", "account.automatic_event"),
     ("business_username_update", "phone_number.username_updated"),
     ("business_username_updates", "phone_number.username_updated"),
-    ("calls", "call.updated"),
     ("flows", "flow.updated"),
     ("group_lifecycle_update", "group.lifecycle_updated"),
     ("group_participants_update", "group.participants_updated"),
@@ -124,6 +144,16 @@ pub fn acts(field: &str) -> bool {
     field == "system" || ACTING.contains(&field)
 }
 
+/// The connection service keeps news of this field, or acts on them.
+pub fn stands(field: &str) -> bool {
+    STANDING.contains(&field)
+}
+
+/// The event tells of the link between an account and this app.
+pub fn is_link(event: &str) -> bool {
+    LINKS.contains(&event)
+}
+
 /// News of this field are understood.
 pub(super) fn understood(field: &str) -> bool {
     ACTING.contains(&field) || TOLD.iter().any(|(told, _)| *told == field)
@@ -152,7 +182,11 @@ impl News {
         let Some(event_type) = event_type(field, &event) else {
             return Ok(None);
         };
-        let number = first(&["/display_phone_number", "/metadata/display_phone_number"]);
+        let number = first(&[
+            "/display_phone_number",
+            "/metadata/display_phone_number",
+            "/phone_number",
+        ]);
         Ok(Some(Self {
             event_type,
             reason: first(&[
@@ -171,6 +205,12 @@ impl News {
             restrictions: restrictions(&value, received),
             alert: alert(&value),
             owner_business_id: text(&value, "/waba_info/owner_business_id"),
+            partner_app_id: text(&value, "/waba_info/partner_app_id"),
+            username_status: if USERNAMES.contains(&field) {
+                text(&value, "/status")
+            } else {
+                String::new()
+            },
             event,
         }))
     }
@@ -191,8 +231,9 @@ const CURRENT: &[&str] = &[
 
 fn event_type(field: &str, event: &str) -> Option<&'static str> {
     match field {
-        "account_update" if LINKS.contains(&event) => Some("connection.account_updated"),
+        "account_update" if is_link(event) => Some("connection.account_updated"),
         "business_capability_update" => Some("account.capability_updated"),
+        "calls" => Some("call.updated"),
         "message_template_components_update" => Some("template.components_updated"),
         "message_template_quality_update" => Some("template.quality_updated"),
         "message_template_status_update" => Some("template.status_updated"),

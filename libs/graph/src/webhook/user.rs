@@ -154,7 +154,7 @@ pub fn moved(
     Ok(entries.into_iter().map(read).collect())
 }
 
-fn bounded(list: Option<Vec<&RawValue>>) -> Result<Vec<&RawValue>, NotReadable> {
+pub(super) fn bounded(list: Option<Vec<&RawValue>>) -> Result<Vec<&RawValue>, NotReadable> {
     list.filter(|entries| entries.len() <= MAX_ENTRIES).ok_or(NotReadable)
 }
 

@@ -57,9 +57,8 @@ pub(super) async fn create_connection(
     desk.connected.notify_one();
     let snapshots: Vec<_> = rows.iter().map(|row| convert::snapshot(&desk.ring, row)).collect();
     desk.push.at_once(&desk.db, &snapshots).await;
-    let connections = rows.into_iter().map(|row| convert::connection(&desk.ring, row));
     Ok(Response::new(CreateConnectionResponse {
-        connections: connections.collect::<Result<_, Fault>>()?,
+        connections: desk.shown(rows).await?,
     }))
 }
 

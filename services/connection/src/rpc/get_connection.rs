@@ -3,9 +3,9 @@ use outeract_rpc::{Fault, Reply, caller};
 use tonic::{Request, Response};
 
 use crate::desk::Desk;
+use crate::fault;
 use crate::fields::{self, Fields};
 use crate::store::connection;
-use crate::{convert, fault};
 
 pub(super) async fn get_connection(
     desk: &Desk,
@@ -21,6 +21,6 @@ pub(super) async fn get_connection(
         .map_err(fault::database)?;
     let row = found.ok_or_else(|| Fault::not_found("connection"))?;
     Ok(Response::new(GetConnectionResponse {
-        connection: Some(convert::connection(&desk.ring, row)?),
+        connection: desk.shown(vec![row]).await?.pop(),
     }))
 }

@@ -1,10 +1,10 @@
 use outeract_proto::connection::v1::{ListConnectionsRequest, ListConnectionsResponse};
-use outeract_rpc::{Fault, Reply, caller, page};
+use outeract_rpc::{Reply, caller, page};
 use tonic::{Request, Response};
 
 use crate::desk::Desk;
+use crate::fault;
 use crate::store::{Position, connection};
-use crate::{convert, fault};
 
 pub(super) async fn list_connections(
     desk: &Desk,
@@ -23,9 +23,8 @@ pub(super) async fn list_connections(
         at: row.created_at,
         id: row.id,
     });
-    let connections = rows.into_iter().map(|row| convert::connection(&desk.ring, row));
     Ok(Response::new(ListConnectionsResponse {
-        connections: connections.collect::<Result<_, Fault>>()?,
+        connections: desk.shown(rows).await?,
         next_page_token,
     }))
 }

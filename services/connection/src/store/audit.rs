@@ -17,6 +17,37 @@ pub(crate) struct Stored {
     pub(crate) detail: String,
 }
 
+/// An entry to be written. `detail` is a JSON object without secrets.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) id: Uuid,
+    pub(crate) actor: String,
+    pub(crate) action: &'static str,
+    pub(crate) subject: String,
+    pub(crate) detail: String,
+}
+
+/// Writes entries.
+pub(crate) async fn insert_all(db: &mut PgConnection, entries: &[Entry]) -> sqlx::Result<()> {
+    let ids: Vec<_> = entries.iter().map(|entry| entry.id).collect();
+    let actors: Vec<_> = entries.iter().map(|entry| entry.actor.clone()).collect();
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.to_owned()).collect();
+    let subjects: Vec<_> = entries.iter().map(|entry| entry.subject.clone()).collect();
+    let details: Vec<_> = entries.iter().map(|entry| entry.detail.clone()).collect();
+    sqlx::query!(
+        r#"INSERT INTO connection.audit (id, actor, action, subject, detail)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])"#,
+        &ids,
+        &actors,
+        &actions,
+        &subjects,
+        &details
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Writes one entry. `detail` is a JSON object without secrets.
 pub(crate) async fn insert(
     db: &mut PgConnection,

@@ -37,6 +37,12 @@ pub(crate) struct Connection {
     pub(crate) token_expires_at: Option<OffsetDateTime>,
     pub(crate) created_at: OffsetDateTime,
     pub(crate) updated_at: OffsetDateTime,
+    /// Why it is not active, in Meta's word. Empty: not known.
+    pub(crate) state_reason: String,
+    /// When that, or what it may not send, ends by itself.
+    pub(crate) resume_at: Option<OffsetDateTime>,
+    /// It sends nothing outside windows.
+    pub(crate) restricted_outside: bool,
 }
 
 /// A connection that the application has for a number already.
@@ -140,7 +146,7 @@ pub(crate) async fn connect(
         ), renewed AS (
             UPDATE connection.connection AS connection
             SET grant_id = $3, version = version + 1, token_version = token_version + 1, state = new.state,
-                name = coalesce(new.name, connection.name), waba_id = $2, display_number_sealed = new.display,
+                state_reason = '', resume_at = NULL, restricted_outside = false, name = coalesce(new.name, connection.name), waba_id = $2, display_number_sealed = new.display,
                 verified_name = new.verified_name, throughput_per_second = new.throughput,
                 quality_rating = new.quality, portfolio_id = coalesce(nullif(new.portfolio, ''), connection.portfolio_id),
                 messaging_limit = coalesce(nullif(new.messaging_limit, ''), connection.messaging_limit),
@@ -182,7 +188,8 @@ pub(crate) async fn get(db: &PgPool, application: ApplicationId, id: ConnectionI
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read,
+            c.state_reason, c.resume_at, c.restricted_outside
         FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.application_id = $1 AND c.id = $2"#,
         application.uuid(),
@@ -203,7 +210,8 @@ pub(crate) async fn list(
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read,
+            c.state_reason, c.resume_at, c.restricted_outside
         FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.application_id = $1 AND ($2::timestamptz IS NULL OR (c.created_at, c.id) > ($2, $3))
         ORDER BY c.created_at, c.id LIMIT $4"#,
@@ -222,7 +230,8 @@ pub(crate) async fn with_ids(db: impl PgExecutor<'_>, ids: &[Uuid]) -> sqlx::Res
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read,
+            c.state_reason, c.resume_at, c.restricted_outside
         FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.id = ANY ($1)"#,
         ids
@@ -237,7 +246,8 @@ pub(crate) async fn list_all(db: &PgPool, after: Uuid, limit: i64) -> sqlx::Resu
         Connection,
         r#"SELECT c.id, c.application_id, c.version, c.token_version, c.state, c.paused, c.name, c.waba_id,
             c.phone_number_id, c.display_number_sealed, c.verified_name, c.throughput_per_second, c.quality_rating,
-            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read
+            c.portfolio_id, c.messaging_limit, c.messaging_limit_at, g.expires_at AS token_expires_at, c.created_at, c.updated_at, a.auto_mark_read,
+            c.state_reason, c.resume_at, c.restricted_outside
         FROM connection.connection c JOIN connection.token_grant g ON g.id = c.grant_id JOIN connection.application a ON a.id = c.application_id
         WHERE c.id > $1 ORDER BY c.id LIMIT $2"#,
         after,

@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use outeract_graph::Token;
+use outeract_seal::Secret;
 use outeract_simulator::control::NewWorld;
+use outeract_simulator::{Config, Effect, Match};
 use outeract_testkit::{eventually, free_port};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -94,4 +97,59 @@ async fn the_app_is_subscribed_with_the_first_connection_and_refusals_are_tried_
     let second = suite.world(NewWorld::default()).await;
     suite.connect(&tenant, &second.token).await;
     assert_eq!(edge.asked.load(Ordering::SeqCst), asked);
+}
+
+/// The fields that the app is subscribed to.
+async fn fields(suite: &Suite) -> Vec<String> {
+    let config = Config::default();
+    let http = outeract_egress::Client::new(&outeract_egress::Config::default()).unwrap();
+    let graph = outeract_graph::Client::new(http, &suite.meta.url(), "v25.0");
+    let token = Token::of_app(&config.app_id, &Secret::new(config.app_secret));
+    let path = format!("{}/subscriptions", config.app_id);
+    let reply = graph.get(&token, &path, &[]).await.unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+    let fields = body["data"][0]["fields"].as_array().cloned().unwrap_or_default();
+    fields
+        .iter()
+        .filter_map(|field| Some(field["name"].as_str()?.to_owned()))
+        .collect()
+}
+
+#[tokio::test]
+async fn every_field_that_is_understood_is_asked_for_and_fewer_where_meta_does_not_have_one() {
+    let edge = Edge::start().await;
+    edge.willing.store(true, Ordering::SeqCst);
+    let more = [
+        ("CONNECTION_WEBHOOK_CALLBACK_URL", edge.url.as_str()),
+        ("META_VERIFY_TOKEN", "the-verify-token"),
+    ];
+    let suite = Suite::start_with(&more).await;
+    let unknown_field = Match {
+        endpoint: Some("subscriptions".to_owned()),
+        count: Some(1),
+        ..Match::default()
+    };
+    let refused = Effect::Error {
+        code: 100,
+        http_status: None,
+        details: None,
+        subcode: None,
+        is_transient: None,
+    };
+    suite.sim.fault(unknown_field, refused).await.unwrap();
+    let world = suite.world(NewWorld::default()).await;
+    let tenant = suite.tenant("Acme").await;
+    suite.connect(&tenant, &world.token).await;
+    eventually(SOON, async || !fields(&suite).await.is_empty()).await;
+    let few = fields(&suite).await;
+    let has = |fields: &[String], field: &str| fields.iter().any(|known| known == field);
+    assert!(has(&few, "smb_message_echoes") && has(&few, "calls") && has(&few, "security"));
+    assert!(!has(&few, "business_username_update"));
+    assert!(!confirmed(&suite).await, "the whole list is asked for again");
+
+    // With the next connection it is.
+    let second = suite.world(NewWorld::default()).await;
+    suite.connect(&tenant, &second.token).await;
+    eventually(SOON, async || confirmed(&suite).await).await;
+    assert!(has(&fields(&suite).await, "business_username_update"));
 }

@@ -13,4 +13,5 @@ mod races;
 mod refusals;
 mod settings;
 mod sibling;
+mod standing;
 mod suite;

@@ -96,8 +96,8 @@ impl Preparer {
         let connection = known
             .filter(|connection| connection.application == application)
             .ok_or_else(|| Fault::not_found("connection"))?;
-        // A pause is not an end: messages are stored and wait.
-        if connection.is_active() {
+        // Neither a pause nor a restriction is an end: messages are stored and wait.
+        if connection.takes() {
             Ok(connection)
         } else {
             let state = connection.obstacle();

@@ -23,10 +23,10 @@ const TEMPLATE_FIELDS: [&str; 4] = [
 ];
 
 /// Entries of one statement: one item can hold as many as a call holds items.
-const MOST: usize = 1_000;
+pub(super) const MOST: usize = 1_000;
 
 /// What came of an item.
-type Applied = Result<(), &'static str>;
+pub(super) type Applied = Result<(), &'static str>;
 
 // === impl Applier ===
 
@@ -43,6 +43,7 @@ impl Applier {
         for (field, items) in fields {
             let applied = match field {
                 "user_preferences" => self.preferences(&items).await?,
+                "calls" => self.calls(&items).await?,
                 "user_id_update" | "system" => self.moves(&items).await?,
                 field if Limits::concerns(field) => self.limits(&items).await?,
                 field if TEMPLATE_FIELDS.contains(&field) => self.templates(&items).await?,
@@ -157,18 +158,18 @@ impl Applier {
         Ok(applied)
     }
 
-    fn received(&self, item: &AccountItem) -> OffsetDateTime {
+    pub(super) fn received(&self, item: &AccountItem) -> OffsetDateTime {
         let at = item.receive_time.as_ref().and_then(timestamp::from_proto);
         at.unwrap_or_else(|| self.clock.now())
     }
 }
 
-fn whole(whole: bool) -> Applied {
+pub(super) fn whole(whole: bool) -> Applied {
     if whole { Ok(()) } else { Err(reason::MALFORMED) }
 }
 
 /// Somebody is named, by ids that can be kept.
-fn named(wa_id: Option<&str>, user_id: Option<&str>) -> bool {
+pub(super) fn named(wa_id: Option<&str>, user_id: Option<&str>) -> bool {
     (wa_id.is_some() || user_id.is_some()) && wa_id.is_none_or(is_wa_id) && user_id.is_none_or(is_id)
 }
 

@@ -4,12 +4,13 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// A user's message that opens or extends a window.
+/// A user's message or call that opens or extends a window.
 #[derive(Debug)]
 pub(crate) struct Opening<'a> {
     pub number: &'a str,
     pub contact: Uuid,
     pub at: OffsetDateTime,
+    /// Empty: it is a call.
     pub wamid_sealed: &'a [u8],
 }
 
@@ -45,7 +46,7 @@ pub(crate) struct Opened {
     pub window_left: Option<f64>,
 }
 
-/// Opens windows, or extends them: the latest message counts, in whatever order they come, of those of one second the last that came, and none from the future. In the order of number and contact, each pair once. Gives those it changed.
+/// Opens windows, or extends them: the latest message counts, in whatever order they come, of those of one second the last that came, and none from the future. In the order of number and contact, each pair once. A call leaves the last message's id as it is. Gives those it changed.
 pub(crate) async fn open_windows(conn: &mut PgConnection, openings: &[Opening<'_>]) -> sqlx::Result<Vec<Opened>> {
     let numbers: Vec<_> = openings.iter().map(|opening| opening.number).collect();
     let contacts: Vec<_> = openings.iter().map(|opening| opening.contact).collect();
@@ -58,7 +59,8 @@ pub(crate) async fn open_windows(conn: &mut PgConnection, openings: &[Opening<'_
         SELECT number, contact, least(at, now), least(at, now) + interval '24 hours', wamid
         FROM (SELECT messaging.now_() AS now OFFSET 0) clock CROSS JOIN unnest($1::text[], $2::uuid[], $3::timestamptz[], $4::bytea[]) AS new (number, contact, at, wamid)
         ON CONFLICT (phone_number_id, contact_id) DO UPDATE
-        SET last_inbound_at = excluded.last_inbound_at, expires_at = greatest(w.expires_at, excluded.expires_at), last_wamid_sealed = excluded.last_wamid_sealed
+        SET last_inbound_at = excluded.last_inbound_at, expires_at = greatest(w.expires_at, excluded.expires_at),
+            last_wamid_sealed = CASE WHEN excluded.last_wamid_sealed = '' THEN w.last_wamid_sealed ELSE excluded.last_wamid_sealed END
         WHERE w.last_inbound_at <= excluded.last_inbound_at
         RETURNING w.phone_number_id AS number, w.contact_id AS contact, messaging.window_left(w.last_inbound_at, w.expires_at, w.closed_at, messaging.now_()) AS window_left
         "#,

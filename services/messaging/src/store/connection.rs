@@ -15,6 +15,8 @@ pub(crate) struct Connection {
     pub state: i16,
     pub paused: bool,
     pub auto_mark_read: bool,
+    /// Nothing may be sent outside windows.
+    pub restricted_outside: bool,
     pub waba_id: String,
     pub phone_number_id: String,
     pub display_number_sealed: Vec<u8>,
@@ -57,6 +59,10 @@ pub(crate) async fn take_over(conn: &mut PgConnection, snapshots: &[Snapshot]) -
     let states: Vec<_> = connections.iter().map(|connection| connection.state).collect();
     let paused: Vec<_> = connections.iter().map(|connection| connection.paused).collect();
     let reads: Vec<_> = connections.iter().map(|connection| connection.auto_mark_read).collect();
+    let restricted: Vec<_> = connections
+        .iter()
+        .map(|connection| connection.restricted_outside)
+        .collect();
     let wabas: Vec<_> = connections
         .iter()
         .map(|connection| connection.waba_id.as_str())
@@ -73,16 +79,17 @@ pub(crate) async fn take_over(conn: &mut PgConnection, snapshots: &[Snapshot]) -
         r#"
         WITH new AS MATERIALIZED (
             SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::integer[], $6::smallint[], $7::boolean[], $8::text[], $9::text[], $10::bytea[], $11::text[],
-                                 $12::integer[], $13::timestamptz[], $14::boolean[])
-                AS new (id, application, version, token_version, throughput, state, paused, waba, number, display, portfolio, unique_users, told_at, auto_mark_read)
+                                 $12::integer[], $13::timestamptz[], $14::boolean[], $15::boolean[])
+                AS new (id, application, version, token_version, throughput, state, paused, waba, number, display, portfolio, unique_users, told_at, auto_mark_read, restricted_outside)
         ), changed AS (
             INSERT INTO messaging.connection AS c (connection_id, application_id, version, token_version, throughput_per_second, state, paused, waba_id, phone_number_id,
-                                                   display_number_sealed, portfolio_id, auto_mark_read, updated_at)
-            SELECT id, application, version, token_version, throughput, state, paused, waba, number, display, portfolio, auto_mark_read, messaging.now_() FROM new
+                                                   display_number_sealed, portfolio_id, auto_mark_read, restricted_outside, updated_at)
+            SELECT id, application, version, token_version, throughput, state, paused, waba, number, display, portfolio, auto_mark_read, restricted_outside, messaging.now_() FROM new
             ON CONFLICT (connection_id) DO UPDATE
             SET application_id = excluded.application_id, version = excluded.version, token_version = excluded.token_version,
                 throughput_per_second = excluded.throughput_per_second, state = excluded.state, paused = excluded.paused, waba_id = excluded.waba_id,
                 phone_number_id = excluded.phone_number_id, display_number_sealed = excluded.display_number_sealed, portfolio_id = excluded.portfolio_id, auto_mark_read = excluded.auto_mark_read,
+                restricted_outside = excluded.restricted_outside,
                 updated_at = excluded.updated_at
             WHERE excluded.version > c.version
             RETURNING c.connection_id
@@ -112,6 +119,7 @@ pub(crate) async fn take_over(conn: &mut PgConnection, snapshots: &[Snapshot]) -
         &limits as _,
         &told as _,
         &reads,
+        &restricted,
     )
     .fetch_all(conn)
     .await?;
@@ -130,7 +138,7 @@ pub(crate) async fn changed(
     let connections = sqlx::query_as!(
         Connection,
         r#"
-        SELECT connection_id AS id, application_id AS application, version, token_version, throughput_per_second, state, paused, auto_mark_read, waba_id, phone_number_id,
+        SELECT connection_id AS id, application_id AS application, version, token_version, throughput_per_second, state, paused, auto_mark_read, restricted_outside, waba_id, phone_number_id,
                display_number_sealed, portfolio_id
         FROM messaging.connection WHERE updated_at >= $1
         "#,
@@ -146,7 +154,7 @@ pub(crate) async fn get(conn: &mut PgConnection, id: Uuid) -> sqlx::Result<Optio
     sqlx::query_as!(
         Connection,
         r#"
-        SELECT connection_id AS id, application_id AS application, version, token_version, throughput_per_second, state, paused, auto_mark_read, waba_id, phone_number_id,
+        SELECT connection_id AS id, application_id AS application, version, token_version, throughput_per_second, state, paused, auto_mark_read, restricted_outside, waba_id, phone_number_id,
                display_number_sealed, portfolio_id
         FROM messaging.connection WHERE connection_id = $1
         "#,

@@ -106,14 +106,15 @@ pub(crate) async fn carry_windows(conn: &mut PgConnection, windows: &[Window]) -
             RETURNING w.phone_number_id, read.target, w.last_inbound_at, w.expires_at, w.closed_at, read.wamid
         )
         INSERT INTO messaging.service_window AS w (phone_number_id, contact_id, last_inbound_at, expires_at, closed_at, last_wamid_sealed)
-        SELECT DISTINCT ON (phone_number_id, target) phone_number_id, target, last_inbound_at,
+        SELECT DISTINCT ON (phone_number_id, target) phone_number_id, target, max(last_inbound_at) OVER same,
                max(expires_at) OVER same, max(closed_at) OVER same, wamid
         FROM gone WINDOW same AS (PARTITION BY phone_number_id, target)
-        ORDER BY phone_number_id, target, last_inbound_at DESC
+        ORDER BY phone_number_id, target, wamid <> '' DESC, last_inbound_at DESC
         ON CONFLICT (phone_number_id, contact_id) DO UPDATE
         SET last_inbound_at = greatest(w.last_inbound_at, excluded.last_inbound_at), expires_at = greatest(w.expires_at, excluded.expires_at),
             closed_at = greatest(w.closed_at, excluded.closed_at),
-            last_wamid_sealed = CASE WHEN w.last_inbound_at < excluded.last_inbound_at THEN excluded.last_wamid_sealed ELSE w.last_wamid_sealed END
+            last_wamid_sealed = CASE WHEN w.last_wamid_sealed = '' OR (w.last_inbound_at < excluded.last_inbound_at AND excluded.last_wamid_sealed <> '')
+                THEN excluded.last_wamid_sealed ELSE w.last_wamid_sealed END
         "#,
         numbers as _,
         &sources,

@@ -129,6 +129,7 @@ pub(crate) async fn last_inbound(
         r#"
         SELECT w.last_wamid_sealed FROM messaging.service_window w
         WHERE w.phone_number_id = $1 AND w.contact_id = $2 AND w.last_inbound_at > messaging.now_() - interval '30 days'
+          AND w.last_wamid_sealed <> ''
         "#,
         number,
         contact,

@@ -39,6 +39,7 @@ mod resolve;
 mod sandbox;
 mod send;
 mod siblings;
+mod standing;
 mod suite;
 mod templates;
 mod uploading;

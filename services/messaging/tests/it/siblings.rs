@@ -11,6 +11,7 @@ use outeract_proto::connection::internal::v1::connection_internal_service_server
 use outeract_proto::connection::internal::v1::{
     AuthenticateKeyRequest, AuthenticateKeyResponse, ConnectionSnapshot, GetTokenForSendRequest,
     GetTokenForSendResponse, KeyVerdict, ListConnectionStatesRequest, ListConnectionStatesResponse,
+    ReportAccountsRequest, ReportAccountsResponse,
 };
 use outeract_proto::tracking::internal::v1::tracking_internal_service_server::{
     TrackingInternalService, TrackingInternalServiceServer,
@@ -175,6 +176,13 @@ impl ConnectionInternalService for Connection {
             connections,
             next_page_token: String::new(),
         }))
+    }
+
+    async fn report_accounts(
+        &self,
+        _: Request<ReportAccountsRequest>,
+    ) -> Result<Response<ReportAccountsResponse>, Status> {
+        Err(Status::unimplemented("not here"))
     }
 }
 

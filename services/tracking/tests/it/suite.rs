@@ -14,7 +14,7 @@ use outeract_proto::connection::internal::v1::connection_internal_service_server
 };
 use outeract_proto::connection::internal::v1::{
     AuthenticateKeyRequest, AuthenticateKeyResponse, GetTokenForSendRequest, GetTokenForSendResponse, KeyVerdict,
-    ListConnectionStatesRequest, ListConnectionStatesResponse,
+    ListConnectionStatesRequest, ListConnectionStatesResponse, ReportAccountsRequest, ReportAccountsResponse,
 };
 use outeract_proto::tracking::internal::v1::tracking_internal_service_client::TrackingInternalServiceClient;
 use outeract_proto::tracking::internal::v1::{EventRecord, RecordEventsRequest, RecordResult};
@@ -119,6 +119,13 @@ impl ConnectionInternalService for FakeConnection {
         &self,
         _: Request<ListConnectionStatesRequest>,
     ) -> Result<Response<ListConnectionStatesResponse>, GrpcStatus> {
+        Err(GrpcStatus::unimplemented("not here"))
+    }
+
+    async fn report_accounts(
+        &self,
+        _: Request<ReportAccountsRequest>,
+    ) -> Result<Response<ReportAccountsResponse>, GrpcStatus> {
         Err(GrpcStatus::unimplemented("not here"))
     }
 }

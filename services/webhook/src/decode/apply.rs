@@ -1,4 +1,4 @@
-//! Messaging first, then tracking: whoever sees `message.inbound` can already reply.
+//! Connection first, where there is news of accounts, then messaging, then tracking: whoever sees `message.inbound` can already reply.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use outeract_domain::{ContactId, E164, EventId, FileId};
 use outeract_events::{Inbound, Status as StatusEvent, timestamp};
 use outeract_graph::webhook::{Account, Kind, Medium, Message, Said, Sender, Status, acts};
 use outeract_graph::{GraphError, fault};
+use outeract_proto::connection::internal::v1::AccountNews;
 use outeract_proto::messaging::internal::v1::item::Kind as WireKind;
 use outeract_proto::messaging::internal::v1::{AccountItem, InboundItem, InboundMedia, Item as WireItem, StatusItem};
 use outeract_proto::messaging::v1::SendError;
@@ -18,6 +19,7 @@ use super::bisect::Stalled;
 use super::reader::{Batch, Item};
 use super::route::{Destination, Target};
 use super::siblings::{Applied, Siblings};
+use super::standing::Reports;
 use super::{content, news};
 use crate::reason;
 use crate::store::Outcome;
@@ -49,11 +51,40 @@ const MAX_TEXT: usize = 256;
 
 /// Applies the items that have a destination, and says what became of every item, in order.
 pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Target>) -> Result<Vec<Fate>, Stalled> {
+    let reports = Reports::of(batch, |item| received(batch, item));
+    let mut unreported = report(siblings, reports.first).await?;
+    let mut fates = apply_items(siblings, batch, &targets).await?;
+    unreported.extend(report(siblings, reports.last).await?);
+    for index in unreported {
+        let owner = targets[index]
+            .as_ref()
+            .map_or_else(|_| Owner::default(), |to| common_owner(to));
+        fates[index] = Fate::Listed(Outcome::Quarantined, reason::REPORT_REFUSED.into(), owner);
+    }
+    Ok(fates)
+}
+
+/// Tells the connection service; gives the items that it cannot take.
+async fn report(siblings: &Siblings, reports: Vec<(usize, AccountNews)>) -> Result<Vec<usize>, Stalled> {
+    if reports.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (indexes, news): (Vec<_>, Vec<_>) = reports.into_iter().unzip();
+    let outcomes = siblings.report(&news).await?;
+    let refused = indexes
+        .into_iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| outcome.is_err());
+    Ok(refused.map(|(index, _)| index).collect())
+}
+
+/// Messaging, then tracking.
+async fn apply_items(siblings: &Siblings, batch: &Batch, targets: &[Target]) -> Result<Vec<Fate>, Stalled> {
     let mut routed = Vec::new();
     let mut wire = Vec::new();
     // Whatever is not said otherwise below was applied.
     let mut fates = vec![Fate::Applied; targets.len()];
-    for (index, (item, target)) in batch.items.iter().zip(&targets).enumerate() {
+    for (index, (item, target)) in batch.items.iter().zip(targets).enumerate() {
         let received = received(batch, item);
         match target {
             // Of these only events are made.
@@ -102,7 +133,7 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
             Err(fate) => fates[one.index] = fate,
         }
     }
-    for (index, (item, target)) in batch.items.iter().zip(&targets).enumerate() {
+    for (index, (item, target)) in batch.items.iter().zip(targets).enumerate() {
         let (Kind::Account(account), Ok(destinations), Fate::Applied) = (&item.kind, target, &fates[index]) else {
             continue;
         };

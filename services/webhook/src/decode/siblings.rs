@@ -1,6 +1,8 @@
-//! The two services that a decoded item goes to, as calls that can be bisected.
+//! The services that a decoded item goes to, as calls that can be bisected.
 
 use outeract_domain::{ContactId, EventId, FileId};
+use outeract_proto::connection::internal::v1::connection_internal_service_client::ConnectionInternalServiceClient;
+use outeract_proto::connection::internal::v1::{AccountNews, ReportAccountsRequest, ReportOutcome};
 use outeract_proto::messaging::internal::v1::messaging_internal_service_client::MessagingInternalServiceClient;
 use outeract_proto::messaging::internal::v1::{ApplyItemsRequest, Item, ItemOutcome, ItemResult};
 use outeract_proto::tracking::internal::v1::tracking_internal_service_client::TrackingInternalServiceClient;
@@ -11,9 +13,10 @@ use tonic::Code;
 
 use super::bisect::{Call, Failure, Stalled, call_all};
 
-/// Messaging and tracking.
+/// Connection, messaging and tracking.
 #[derive(Debug, Clone)]
 pub(crate) struct Siblings {
+    connection: ConnectionInternalServiceClient<Channel>,
     messaging: MessagingInternalServiceClient<Channel>,
     tracking: TrackingInternalServiceClient<Channel>,
 }
@@ -33,6 +36,8 @@ pub(super) enum Applied {
     Refused(String),
 }
 
+struct ReportAccounts(ConnectionInternalServiceClient<Channel>);
+
 struct ApplyItems(MessagingInternalServiceClient<Channel>);
 
 struct RecordEvents(TrackingInternalServiceClient<Channel>);
@@ -41,11 +46,17 @@ struct RecordEvents(TrackingInternalServiceClient<Channel>);
 
 impl Siblings {
     /// Over these channels.
-    pub(crate) fn new(messaging: Channel, tracking: Channel) -> Self {
+    pub(crate) fn new(connection: Channel, messaging: Channel, tracking: Channel) -> Self {
         Self {
+            connection: ConnectionInternalServiceClient::new(connection),
             messaging: MessagingInternalServiceClient::new(messaging),
             tracking: TrackingInternalServiceClient::new(tracking),
         }
+    }
+
+    /// Has news of accounts taken over, in order.
+    pub(super) async fn report(&self, news: &[AccountNews]) -> Result<Vec<Result<ReportOutcome, Code>>, Stalled> {
+        call_all(&ReportAccounts(self.connection.clone()), news).await
     }
 
     /// Has items applied, in order.
@@ -60,6 +71,32 @@ impl Siblings {
 }
 
 // === impl Call ===
+
+impl Call for ReportAccounts {
+    type Item = AccountNews;
+    type Output = ReportOutcome;
+
+    fn weight(&self, news: &AccountNews) -> usize {
+        news.encoded_len()
+    }
+
+    async fn call(&self, news: &[AccountNews]) -> Result<Vec<ReportOutcome>, Failure> {
+        let request = ReportAccountsRequest { news: news.to_vec() };
+        let answer = self
+            .0
+            .clone()
+            .report_accounts(request)
+            .await
+            .map_err(|status| Failure::of(&status))?;
+        let outcomes = answer.into_inner().outcomes.into_iter();
+        let known = |outcome| {
+            ReportOutcome::try_from(outcome)
+                .ok()
+                .filter(|outcome| *outcome != ReportOutcome::Unspecified)
+        };
+        outcomes.map(|outcome| known(outcome).ok_or(BROKEN)).collect()
+    }
+}
 
 impl Call for ApplyItems {
     type Item = Item;

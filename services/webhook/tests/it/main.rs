@@ -21,4 +21,5 @@ mod replay;
 mod replay_live;
 mod rpc;
 mod siblings;
+mod standing;
 mod suite;

@@ -9,8 +9,9 @@ use outeract_proto::connection::internal::v1::connection_internal_service_server
     ConnectionInternalService, ConnectionInternalServiceServer,
 };
 use outeract_proto::connection::internal::v1::{
-    AuthenticateKeyRequest, AuthenticateKeyResponse, ConnectionSnapshot, GetTokenForSendRequest,
+    AccountNews, AuthenticateKeyRequest, AuthenticateKeyResponse, ConnectionSnapshot, GetTokenForSendRequest,
     GetTokenForSendResponse, KeyVerdict, ListConnectionStatesRequest, ListConnectionStatesResponse,
+    ReportAccountsRequest, ReportAccountsResponse, ReportOutcome,
 };
 use outeract_proto::messaging::internal::v1 as messaging;
 use outeract_proto::messaging::internal::v1::item::Kind;
@@ -41,6 +42,10 @@ pub(crate) struct World {
     pub(crate) keys: HashMap<Vec<u8>, Key>,
     /// What `ListConnectionStates` answers.
     pub(crate) connections: Vec<ConnectionSnapshot>,
+    /// News of accounts that connection was told, repetitions included; with how many events there were.
+    pub(crate) reported: Vec<(AccountNews, usize)>,
+    /// Every report to connection fails so.
+    pub(crate) connection_fails: Option<Code>,
     /// Every call to messaging fails so.
     pub(crate) messaging_fails: Option<Code>,
     /// Every call to tracking fails so.
@@ -152,6 +157,20 @@ impl ConnectionInternalService for Siblings {
             connections: world.connections.get(from).cloned().into_iter().collect(),
             next_page_token: if more { (from + 1).to_string() } else { String::new() },
         }))
+    }
+
+    async fn report_accounts(&self, request: Request<ReportAccountsRequest>) -> Reply<ReportAccountsResponse> {
+        let news = request.into_inner().news;
+        assert!((1..=1_000).contains(&news.len()));
+        let mut world = self.world();
+        if let Some(code) = world.connection_fails {
+            world.failures += 1;
+            return Err(Status::new(code, "told to fail"));
+        }
+        let outcomes = vec![ReportOutcome::Taken.into(); news.len()];
+        let events = world.events.len();
+        world.reported.extend(news.into_iter().map(|news| (news, events)));
+        Ok(Response::new(ReportAccountsResponse { outcomes }))
     }
 }
 

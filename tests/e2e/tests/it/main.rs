@@ -15,4 +15,5 @@ mod life;
 mod outcomes;
 mod refusals;
 mod shutdown;
+mod standing;
 mod webhooks;

@@ -9,6 +9,7 @@ mod routes;
 mod samples;
 mod sending;
 mod sending_client;
+mod standing_routes;
 mod template_routes;
 mod user_routes;
 
@@ -20,6 +21,6 @@ pub use model::{
 pub(crate) use routes::routes;
 pub use samples::{SAMPLES, sample};
 pub use sending::{
-    BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated, MediumState,
-    NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, Told, UserSeen,
+    AccountChange, BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated,
+    MediumState, NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, Told, UserSeen,
 };

@@ -17,7 +17,7 @@ use super::model::{
 };
 use super::samples::sample;
 use super::sending::ReceiptQuery;
-use super::{account_routes, echo_routes, media_routes, template_routes, user_routes};
+use super::{account_routes, echo_routes, media_routes, standing_routes, template_routes, user_routes};
 use crate::config::StatusDelays;
 use crate::faults::Rule;
 use crate::ledger::{Accepted, Entry, Receipt, Summary};
@@ -51,6 +51,7 @@ pub(crate) fn routes() -> Router<Arc<Meta>> {
         .route("/control/worlds", post(create_world))
         .route("/control/numbers/{id}", patch(account_routes::change_number))
         .route("/control/wabas/{id}", patch(account_routes::change_waba))
+        .route("/control/wabas/{id}/standing", post(standing_routes::change))
         .route(
             "/control/portfolios/{id}",
             get(account_routes::portfolio).patch(account_routes::change_portfolio),

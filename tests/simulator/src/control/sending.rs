@@ -64,6 +64,61 @@ pub struct ChangeWaba {
     pub management_calls_per_hour: Option<u32>,
 }
 
+/// What happens to an account, or to a number of its. A webhook tells of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case", deny_unknown_fields)]
+pub enum AccountChange {
+    /// It is banned: sends are refused with 131031 until it is reinstated.
+    Banned,
+    /// It is about to be banned.
+    BanScheduled,
+    /// It is banned no longer.
+    Reinstated,
+    /// It may not do these any more, instead of what it might not do before. `RESTRICTED_BIZ_INITIATED_MESSAGING` refuses sends outside windows, `RESTRICTED_CUSTOMER_INITIATED_MESSAGING` those
+    /// within, each with 368. None: it may do everything again.
+    Restricted {
+        /// Meta's words.
+        restrictions: Vec<String>,
+        /// For so long. None: nobody tells, and until it is changed again.
+        seconds: Option<u32>,
+    },
+    /// The link to the app changes: `PARTNER_REMOVED`, `PARTNER_APP_UNINSTALLED`, `ACCOUNT_OFFBOARDED`, `ACCOUNT_RECONNECTED`, `ACCOUNT_DELETED` and others. Whoever was removed is not subscribed any more.
+    Linked {
+        /// Meta's word.
+        event: String,
+    },
+    /// It was reviewed.
+    Reviewed {
+        /// Meta's word.
+        decision: String,
+    },
+    /// The display name of a number was decided on.
+    NameDecided {
+        /// The number.
+        phone_number_id: String,
+        /// Meta's word.
+        decision: String,
+    },
+    /// A number has another user name.
+    UsernameChanged {
+        /// The number.
+        phone_number_id: String,
+        /// The name. Empty: none.
+        username: String,
+        /// `approved`, `reserved` or `deleted`.
+        status: String,
+    },
+    /// The quality of a number changed.
+    Quality {
+        /// The number.
+        phone_number_id: String,
+        /// Meta's word, for example `FLAGGED`.
+        event: String,
+        /// The messaging limit that is told with it.
+        limit: String,
+    },
+}
+
 /// What to change of a portfolio.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -5,8 +5,8 @@ use reqwest::Method;
 use super::client::{Answer, Client, ClientError, decode};
 use super::model::Tier;
 use super::sending::{
-    BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated, MediumState,
-    NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, UserSeen,
+    AccountChange, BrokenLinks, ChangePortfolio, ChangeTemplate, ChangeUser, ChangeUserId, ChangeWaba, MediumCreated,
+    MediumState, NewTemplate, PortfolioState, Preference, ReceiptQuery, TemplateCreated, UserSeen,
 };
 use crate::ledger::Receipt;
 
@@ -41,6 +41,12 @@ impl Client {
     pub async fn change_waba(&self, waba_id: &str, change: &ChangeWaba) -> Answer<()> {
         let path = format!("wabas/{waba_id}");
         self.call(Method::PATCH, &path, change).await.map(drop)
+    }
+
+    /// Lets something happen to an account, and tells of it.
+    pub async fn change_account(&self, waba_id: &str, change: &AccountChange) -> Answer<()> {
+        let path = format!("wabas/{waba_id}/standing");
+        self.call(Method::POST, &path, change).await.map(drop)
     }
 
     /// Changes a portfolio.

@@ -42,6 +42,7 @@ pub(super) fn admit(
     plan: &mut StatusPlan,
 ) -> Result<Admitted, Refusal> {
     let user = whom(meta, number, &checked.target)?;
+    not_banned(number)?;
     for medium in &checked.media {
         medium_for(meta, number, medium, now_ms)?;
     }
@@ -64,6 +65,7 @@ pub(super) fn admit(
     let switches = meta.switches();
     let mut limits = number.limits.lock().unwrap_or_else(PoisonError::into_inner);
     let open = limits.window_open(&user.key, now_ms);
+    unrestricted(number, open, now_ms)?;
     reach(&user, category, open, plan)?;
     within(
         switches,
@@ -75,6 +77,31 @@ pub(super) fn admit(
         plan,
     )?;
     Ok(Admitted { user, open, template })
+}
+
+/// Whether the account is banned.
+fn not_banned(number: &Number) -> Result<(), Refusal> {
+    let standing = number.account.standing.lock().unwrap_or_else(PoisonError::into_inner);
+    if standing.banned {
+        let details = "Business Account locked: it was disabled for violating a policy";
+        return Err(Refusal::of_code(131_031).details(details));
+    }
+    Ok(())
+}
+
+/// Whether the account may write, within a window or outside of it.
+fn unrestricted(number: &Number, open: bool, now_ms: i64) -> Result<(), Refusal> {
+    let standing = number.account.standing.lock().unwrap_or_else(PoisonError::into_inner);
+    let kind = if open {
+        "RESTRICTED_CUSTOMER_INITIATED_MESSAGING"
+    } else {
+        "RESTRICTED_BIZ_INITIATED_MESSAGING"
+    };
+    let lasts = standing.restricted_until.is_none_or(|until| now_ms < until);
+    if lasts && standing.restrictions.iter().any(|restriction| restriction == kind) {
+        return Err(Refusal::of_code(368).details("The account is restricted for violating a policy"));
+    }
+    Ok(())
 }
 
 /// The recipient, if the number may write to it.

@@ -8,5 +8,6 @@ mod messages;
 mod simulator;
 mod sink;
 mod stage;
+mod standing;
 mod templates;
 mod users;

@@ -1,7 +1,7 @@
 //! Judging many messages at once.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use outeract_batch::{BatchConfig, Batcher, Flush, FlushError, Flusher};
 use sqlx::PgPool;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::rooms::Rooms;
 use super::{Ask, Pass, TemplateName, Terms, Verdict};
 use crate::dispatch::PACE;
-use crate::problem::QUOTA_EXHAUSTED;
+use crate::problem::{ACCOUNT_RESTRICTED, QUOTA_EXHAUSTED};
 use crate::store::gate::{self as store, Asked, Standing};
 use crate::store::quota::{self, Claim, Reserved};
 use crate::store::{DbError, run};
@@ -36,6 +36,8 @@ pub(super) enum Step {
 
 /// Of a portfolio's places, so many are taken before it is said.
 const NEARLY: f64 = 0.8;
+/// What waits because the account is restricted is looked at again so often: the restriction may be lifted before its end.
+const RESTRICTED: Duration = Duration::from_mins(5);
 
 /// A judge, and its flusher to spawn.
 pub(crate) fn judges(db: PgPool, windows: Windows) -> (Batcher<Judge>, Vec<Flusher<Judge>>) {
@@ -96,6 +98,10 @@ impl Judge {
             *verdict = match step {
                 Step::Fail(refusal) => Verdict::Fail {
                     reason: refusal.reason(),
+                },
+                Step::Send { counts: true, .. } if ask.connection.restricted_outside => Verdict::Park {
+                    reason: ACCOUNT_RESTRICTED,
+                    wait: RESTRICTED,
                 },
                 Step::Send { fallback, counts } => {
                     if counts && standing.limited {

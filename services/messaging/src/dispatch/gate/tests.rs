@@ -158,6 +158,7 @@ fn connection(portfolio: &str) -> Arc<Connection> {
         state: ConnectionState::Active,
         paused: false,
         auto_mark_read: false,
+        restricted_outside: false,
         throughput_per_second: 80,
         number: NUMBER.parse().expect("an id"),
         waba: "102290129340398".to_owned(),

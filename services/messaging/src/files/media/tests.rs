@@ -188,6 +188,7 @@ fn connection(application: ApplicationId, number: &str) -> Connection {
         waba: "1".to_owned(),
         display_number: "+14155550100".to_owned(),
         auto_mark_read: false,
+        restricted_outside: false,
         portfolio: "1".into(),
     }
 }

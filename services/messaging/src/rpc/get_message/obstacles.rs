@@ -45,7 +45,9 @@ fn wait(row: &Message, waiting: &Waiting) -> Wait {
     let mut obstacles = Vec::new();
     let held_by_operator = waiting.hold.is_some();
     obstacles.extend(waiting.hold.as_deref().map(obstacle::held_by_operator));
-    if waiting.connection_state != Some(ConnectionState::Active as i16) {
+    if waiting.connection_state == Some(ConnectionState::Restricted as i16) {
+        obstacles.push(obstacle::connection_restricted());
+    } else if waiting.connection_state != Some(ConnectionState::Active as i16) {
         obstacles.push(obstacle::connection_not_active());
     } else if waiting.connection_paused == Some(true) {
         obstacles.push(obstacle::connection_paused());
