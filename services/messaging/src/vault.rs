@@ -305,7 +305,9 @@ impl Vault {
         let text = self.open(application, "erasure", "identities", erasure.as_bytes(), sealed)?;
         let stored = StoredIds::decode(text.as_slice()).map_err(|_| Unreadable::Form)?;
         let ids = stored.ids.into_iter();
-        Ok(Ids::new(ids.filter_map(|id| Some((i16::try_from(id.kind).ok()?, id.value)))))
+        Ok(Ids::new(
+            ids.filter_map(|id| Some((i16::try_from(id.kind).ok()?, id.value))),
+        ))
     }
 
     /// What an id of a user is known again by after the user was erased. A phone number is the same whether it was dialled or shown by Meta. None: a user name, which can be anybody's.
@@ -316,7 +318,10 @@ impl Vault {
             PARENT => b"parent",
             _ => return None,
         };
-        Some(self.hash("messaging.erased_identity", &[application.as_bytes(), class, value.as_bytes()]))
+        Some(self.hash(
+            "messaging.erased_identity",
+            &[application.as_bytes(), class, value.as_bytes()],
+        ))
     }
 
     /// What an idempotency key is looked up by.

@@ -106,7 +106,11 @@ impl Eraser {
         };
         let sum = self.write(application, erasure, page).await?;
         // Of an event with more children than that the others are left: the same page once more.
-        let next = if whole { last(&places, PAGE) } else { Some(request.after) };
+        let next = if whole {
+            last(&places, PAGE)
+        } else {
+            Some(request.after)
+        };
         Ok(EraseUserResponse {
             next: next.unwrap_or(0),
             done: next.is_none(),

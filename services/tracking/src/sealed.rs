@@ -42,10 +42,7 @@ impl Bodies {
 
     /// The event in a stored body, without what the row's columns say.
     pub(crate) fn decode(&self, application: Uuid, id: Uuid, body: &[u8]) -> Result<Event, Fault> {
-        let opened = self
-            .ring
-            .open(&aad(application, &id), body)
-            .map_err(Fault::data_loss)?;
+        let opened = self.ring.open(&aad(application, &id), body).map_err(Fault::data_loss)?;
         Event::decode(opened.as_slice()).map_err(Fault::data_loss)
     }
 

@@ -72,10 +72,7 @@ fn requests(job: &Job, digits: &[String], users: &[String], numbers: &[String]) 
                 user_ids: part(users, round),
                 phone_number_ids: numbers.to_vec(),
                 receive_time_from: (!job.is_first() && !job.rescan).then(|| timestamp::to_proto(job.created_at)),
-                receive_time_to: job
-                    .forgotten_at
-                    .filter(|_| !job.is_first())
-                    .map(timestamp::to_proto),
+                receive_time_to: job.forgotten_at.filter(|_| !job.is_first()).map(timestamp::to_proto),
             });
         }
     }
@@ -121,10 +118,18 @@ mod tests {
         let ids = |count: usize| (0..count).map(|n| format!("{n:08}")).collect::<Vec<_>>();
         let calls = requests(&job(1), &ids(150), &ids(30), &ids(1_001));
         assert_eq!(calls.len(), 4);
-        assert!(calls.iter().all(|call| call.wa_ids.len() <= 100 && call.phone_number_ids.len() <= 1_000));
+        assert!(
+            calls
+                .iter()
+                .all(|call| call.wa_ids.len() <= 100 && call.phone_number_ids.len() <= 1_000)
+        );
         let met: std::collections::HashSet<_> = calls
             .iter()
-            .flat_map(|call| call.wa_ids.iter().flat_map(|id| call.phone_number_ids.iter().map(move |number| (id, number))))
+            .flat_map(|call| {
+                call.wa_ids
+                    .iter()
+                    .flat_map(|id| call.phone_number_ids.iter().map(move |number| (id, number)))
+            })
             .collect();
         assert_eq!(met.len(), 150 * 1_001);
         let keys: std::collections::HashSet<_> = calls.iter().map(|call| call.erasure_id.clone()).collect();

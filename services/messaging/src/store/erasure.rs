@@ -200,12 +200,7 @@ pub(crate) async fn add(
 }
 
 /// Notes what another service says that it erased in all; what is more than before counts as found.
-pub(crate) async fn note(
-    conn: &mut PgConnection,
-    job: &Job,
-    service: i16,
-    counts: &[(&str, i64)],
-) -> sqlx::Result<()> {
+pub(crate) async fn note(conn: &mut PgConnection, job: &Job, service: i16, counts: &[(&str, i64)]) -> sqlx::Result<()> {
     let whats: Vec<_> = counts.iter().map(|(what, _)| *what).collect();
     let rows: Vec<_> = counts.iter().map(|(_, rows)| *rows).collect();
     sqlx::query!(

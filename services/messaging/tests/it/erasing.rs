@@ -70,7 +70,10 @@ fn count(erasure: &Erasure, service: &str, what: &str) -> i64 {
 /// Ann has written, with her name, what she thinks of marketing and a picture.
 async fn ann_writes(suite: &Suite, instance: &Instance) -> (ContactId, String) {
     let number = &suite.numbers[0];
-    let medium = suite.meta.create_medium(&number.id, "image/jpeg", crate::uploading::jpeg(4_000)).await;
+    let medium = suite
+        .meta
+        .create_medium(&number.id, "image/jpeg", crate::uploading::jpeg(4_000))
+        .await;
     let item = InboundItem {
         username: "ann".to_owned(),
         profile_name: "Ann".to_owned(),
@@ -90,7 +93,9 @@ async fn ann_writes(suite: &Suite, instance: &Instance) -> (ContactId, String) {
         ..item
     };
     let result = suite.apply(instance, number, Kind::Inbound(item)).await;
-    let file = outeract_domain::FileId::from_slice(&result.file_id).expect("a file").to_string();
+    let file = outeract_domain::FileId::from_slice(&result.file_id)
+        .expect("a file")
+        .to_string();
     (contact_of(&result), file)
 }
 
@@ -116,7 +121,11 @@ async fn nothing_is_left_of_a_user_but_that_they_want_no_marketing_and_the_proof
     let people = instance.contacts(&suite.key).await;
     let mut client = instance.client(&suite.key).await;
     let (ann, file) = ann_writes(&suite, &instance).await;
-    let sent = client.send_message(request(number, ANN)).await.expect("sent").into_inner();
+    let sent = client
+        .send_message(request(number, ANN))
+        .await
+        .expect("sent")
+        .into_inner();
     suite.reaches(&client, id(&sent), SubmissionState::Accepted).await;
     // One that waits for its time.
     let later = crate::suite::request(number, ANN);
@@ -134,7 +143,10 @@ async fn nothing_is_left_of_a_user_but_that_they_want_no_marketing_and_the_proof
         callback_data: String::new(),
         ..status_of(&suite.ledger().await[0], "sent")
     };
-    assert_eq!(suite.status(&instance, number, stray).await.outcome(), ItemOutcome::Orphaned);
+    assert_eq!(
+        suite.status(&instance, number, stray).await.outcome(),
+        ItemOutcome::Orphaned
+    );
     eventually(SOON, async || suite.siblings.of_type("user.suppressed").len() == 1).await;
     assert!(rows(&suite, LEFT).await > 8);
 
@@ -154,7 +166,12 @@ async fn nothing_is_left_of_a_user_but_that_they_want_no_marketing_and_the_proof
         ("messaging", "idempotency", 2),
     ];
     for (service, what, rows) in expected {
-        assert_eq!(count(&proof, service, what), rows, "{service} {what}: {:?}", proof.counts);
+        assert_eq!(
+            count(&proof, service, what),
+            rows,
+            "{service} {what}: {:?}",
+            proof.counts
+        );
     }
     assert!(count(&proof, "messaging", "identity") >= 3 && count(&proof, "tracking", "event") >= 3);
     assert_eq!(proof.passes, 2);
@@ -162,7 +179,11 @@ async fn nothing_is_left_of_a_user_but_that_they_want_no_marketing_and_the_proof
 
     // It was asked for under every id, and each pass of its own.
     let calls = suite.siblings.state.erased.lock().expect("calls").clone();
-    assert!(calls.iter().all(|call| call.wa_ids.contains(&"16505551234".to_owned()) && call.user_ids.contains(&USER.to_owned())));
+    assert!(
+        calls
+            .iter()
+            .all(|call| call.wa_ids.contains(&"16505551234".to_owned()) && call.user_ids.contains(&USER.to_owned()))
+    );
     assert!(calls[0].receive_time_to.is_none() && calls[calls.len() - 1].receive_time_to.is_some());
 
     let message = get(&client, later).await;
@@ -170,10 +191,20 @@ async fn nothing_is_left_of_a_user_but_that_they_want_no_marketing_and_the_proof
     assert_eq!(message.error.map(|error| error.reason).as_deref(), Some("ERASED"));
     assert_eq!((message.to_external_id.as_str(), message.content), ("", None));
     let message = get(&client, id(&sent)).await;
-    assert_eq!((message.state(), message.external_message_id.as_str()), (SubmissionState::Accepted, ""));
-    let gone = people.clone().get_contact(GetContactRequest { id: ann.to_string() }).await;
+    assert_eq!(
+        (message.state(), message.external_message_id.as_str()),
+        (SubmissionState::Accepted, "")
+    );
+    let gone = people
+        .clone()
+        .get_contact(GetContactRequest { id: ann.to_string() })
+        .await;
     assert_eq!(gone.expect_err("gone").code(), Code::NotFound);
-    let gone = instance.files(&suite.key).await.get_file(GetFileRequest { id: file }).await;
+    let gone = instance
+        .files(&suite.key)
+        .await
+        .get_file(GetFileRequest { id: file })
+        .await;
     assert_eq!(gone.expect_err("gone").code(), Code::NotFound);
     what_comes_late_brings_nothing_back(&suite, &instance, &people, ann).await;
 }
@@ -201,7 +232,10 @@ async fn proof_holds(suite: &Suite, proof: &Erasure) {
     let Some(Payload::UserErased(payload)) = event.payload else {
         panic!("another payload");
     };
-    assert_eq!((payload.erasure_id, payload.digest), (proof.id.clone(), proof.digest.clone()));
+    assert_eq!(
+        (payload.erasure_id, payload.digest),
+        (proof.id.clone(), proof.digest.clone())
+    );
     assert_eq!(payload.platform_user_id, proof.contact_id);
     assert!(event.edges.is_none());
 }
@@ -222,14 +256,23 @@ async fn what_comes_late_brings_nothing_back(suite: &Suite, instance: &Instance,
     assert_eq!(rows(suite, LEFT).await, 0, "nothing came of it");
     assert_eq!(look_up(people, ANN).await.expect_err("gone").code(), Code::NotFound);
 
-    let again = suite.apply(instance, number, Kind::Inbound(inbound("wamid.AGAIN", "", USER))).await;
+    let again = suite
+        .apply(instance, number, Kind::Inbound(inbound("wamid.AGAIN", "", USER)))
+        .await;
     let new = contact_of(&again);
     assert_ne!(new, ann);
-    let list = people.clone().list_suppressions(ListSuppressionsRequest::default()).await;
+    let list = people
+        .clone()
+        .list_suppressions(ListSuppressionsRequest::default())
+        .await;
     let list = list.expect("listed").into_inner().suppressions;
     assert_eq!((list.len(), list[0].contact_id.clone()), (1, new.to_string()));
     assert_eq!(list[0].source(), SuppressionSource::StopWord);
-    assert_eq!(rows(suite, "SELECT count(*) FROM messaging.suppression_kept").await, 0, "it is not kept twice");
+    assert_eq!(
+        rows(suite, "SELECT count(*) FROM messaging.suppression_kept").await,
+        0,
+        "it is not kept twice"
+    );
 }
 
 #[tokio::test]
@@ -250,20 +293,33 @@ async fn asking_again_finds_the_same_job_and_others_find_none() {
     // Whoever is not known is looked for in stored webhooks all the same.
     let nobody = erase(&people, by_id("+16505559999")).await.expect("begun");
     assert_eq!((nobody.contact_id.as_str(), nobody.id == job.id), ("", false));
-    assert_eq!(erase(&people, by_id("+16505559999")).await.expect("found").id, nobody.id);
+    assert_eq!(
+        erase(&people, by_id("+16505559999")).await.expect("found").id,
+        nobody.id
+    );
     // While webhooks are not looked through the user is not forgotten, or they would bring them back.
-    eventually(SOON, async || suite.siblings.state.erased.lock().expect("calls").len() > 4).await;
+    eventually(SOON, async || {
+        suite.siblings.state.erased.lock().expect("calls").len() > 4
+    })
+    .await;
     assert_eq!(look_up(&people, ANN).await.expect("still there").id, ann.to_string());
 
     let missing = [
         erase(&others, by_contact(&ann.to_string())).await,
-        erase(&people, by_contact(&ContactId::from_uuid(uuid::Uuid::now_v7()).to_string())).await,
+        erase(
+            &people,
+            by_contact(&ContactId::from_uuid(uuid::Uuid::now_v7()).to_string()),
+        )
+        .await,
         erasure(&others, &job.id).await,
         erasure(&people, &ErasureId::from_uuid(uuid::Uuid::now_v7()).to_string()).await,
     ];
     for answer in missing {
         let status = answer.expect_err("none");
-        assert_eq!((status.code(), reason(&status)), (Code::NotFound, Some(ErrorReason::NotFound)));
+        assert_eq!(
+            (status.code(), reason(&status)),
+            (Code::NotFound, Some(ErrorReason::NotFound))
+        );
     }
     let both = EraseContactRequest {
         contact_id: ann.to_string(),
@@ -271,9 +327,18 @@ async fn asking_again_finds_the_same_job_and_others_find_none() {
     };
     for wrong in [EraseContactRequest::default(), both, by_id("1"), by_contact("pu_1")] {
         let status = erase(&people, wrong).await.expect_err("refused");
-        assert_eq!((status.code(), reason(&status)), (Code::InvalidArgument, Some(ErrorReason::InvalidField)));
+        assert_eq!(
+            (status.code(), reason(&status)),
+            (Code::InvalidArgument, Some(ErrorReason::InvalidField))
+        );
     }
-    let listed = people.clone().list_erasures(ListErasuresRequest { page_size: 1, ..ListErasuresRequest::default() }).await;
+    let listed = people
+        .clone()
+        .list_erasures(ListErasuresRequest {
+            page_size: 1,
+            ..ListErasuresRequest::default()
+        })
+        .await;
     let listed = listed.expect("listed").into_inner();
     assert_eq!(listed.erasures[0].id, nobody.id, "the newest first");
     let rest = ListErasuresRequest {
@@ -281,14 +346,23 @@ async fn asking_again_finds_the_same_job_and_others_find_none() {
         ..ListErasuresRequest::default()
     };
     let rest = people.clone().list_erasures(rest).await.expect("listed").into_inner();
-    assert_eq!((rest.erasures.len(), rest.erasures[0].id.as_str()), (1, job.id.as_str()));
+    assert_eq!(
+        (rest.erasures.len(), rest.erasures[0].id.as_str()),
+        (1, job.id.as_str())
+    );
 
     suite.siblings.state.webhooks_behind.store(false, Ordering::Relaxed);
     done(&people, &job.id).await;
     let proof = done(&people, &nobody.id).await;
     assert_eq!(count(&proof, "messaging", "contact"), 0);
     // What is over is over: the contact is not known any more, and the next one of this id is somebody new.
-    assert_eq!(erase(&people, by_contact(&ann.to_string())).await.expect_err("gone").code(), Code::NotFound);
+    assert_eq!(
+        erase(&people, by_contact(&ann.to_string()))
+            .await
+            .expect_err("gone")
+            .code(),
+        Code::NotFound
+    );
     assert_ne!(erase(&people, by_id(ANN)).await.expect("begun").id, job.id);
 }
 
@@ -302,11 +376,18 @@ async fn a_job_goes_on_where_a_killed_process_left_it_and_counts_nothing_twice()
     for _ in 0..3 {
         let sent = client.send_message(order(number, "+16505550000")).await;
         drop(sent.expect("another user's"));
-        let sent = client.send_message(request(number, ANN)).await.expect("sent").into_inner();
+        let sent = client
+            .send_message(request(number, ANN))
+            .await
+            .expect("sent")
+            .into_inner();
         suite.reaches(&client, id(&sent), SubmissionState::Accepted).await;
     }
     eventually(SOON, async || suite.siblings.of_type("message.accepted").len() == 6).await;
-    eventually(SOON, async || rows(&suite, "SELECT count(*) FROM messaging.outbox WHERE kind > 0").await == 0).await;
+    eventually(SOON, async || {
+        rows(&suite, "SELECT count(*) FROM messaging.outbox WHERE kind > 0").await == 0
+    })
+    .await;
     // Events cannot be looked at: the job stops in the middle.
     suite.siblings.state.tracking_away.store(true, Ordering::Relaxed);
     let people = instance.contacts(&suite.key).await;
@@ -316,7 +397,13 @@ async fn a_job_goes_on_where_a_killed_process_left_it_and_counts_nothing_twice()
     })
     .await;
     let before = erasure(&people, &job.id).await.expect("found");
-    assert_eq!((count(&before, "messaging", "contact"), count(&before, "messaging", "message")), (1, 0));
+    assert_eq!(
+        (
+            count(&before, "messaging", "contact"),
+            count(&before, "messaging", "message")
+        ),
+        (1, 0)
+    );
     instance.kill();
     suite.siblings.state.tracking_away.store(false, Ordering::Relaxed);
 
@@ -324,10 +411,18 @@ async fn a_job_goes_on_where_a_killed_process_left_it_and_counts_nothing_twice()
     let people = instance.contacts(&suite.key).await;
     let proof = done(&people, &job.id).await;
     assert_eq!(
-        (count(&proof, "messaging", "contact"), count(&proof, "messaging", "message"), count(&proof, "messaging", "wamid")),
+        (
+            count(&proof, "messaging", "contact"),
+            count(&proof, "messaging", "message"),
+            count(&proof, "messaging", "wamid")
+        ),
         (1, 3, 3)
     );
-    assert_eq!(rows(&suite, "SELECT count(*) FROM messaging.message WHERE sealed <> ''").await, 3, "the other's");
+    assert_eq!(
+        rows(&suite, "SELECT count(*) FROM messaging.message WHERE sealed <> ''").await,
+        3,
+        "the other's"
+    );
     assert_eq!(rows(&suite, "SELECT count(*) FROM messaging.contact").await, 1);
     eventually(SOON, async || suite.siblings.of_type("user.erased").len() == 1).await;
 }

@@ -237,9 +237,10 @@ impl TrackingInternalService for Tracking {
         let contact = request.into_inner().contact_id;
         let events = self.0.events.lock().expect("events");
         let outbound = events.values().filter(|record| {
-            record.event.as_ref().is_some_and(|event| {
-                event.event_type == "message.outbound" && names(event, &contact)
-            })
+            record
+                .event
+                .as_ref()
+                .is_some_and(|event| event.event_type == "message.outbound" && names(event, &contact))
         });
         Ok(Response::new(ListUserMessagesResponse {
             message_ids: outbound.map(|record| record.id.clone()).collect(),
@@ -247,10 +248,7 @@ impl TrackingInternalService for Tracking {
         }))
     }
 
-    async fn erase_user(
-        &self,
-        request: Request<EraseEventsRequest>,
-    ) -> Result<Response<EraseEventsResponse>, Status> {
+    async fn erase_user(&self, request: Request<EraseEventsRequest>) -> Result<Response<EraseEventsResponse>, Status> {
         self.0.tracking_is_here()?;
         let contact = request.into_inner().contact_id;
         let mut events = self.0.events.lock().expect("events");
@@ -266,7 +264,11 @@ impl TrackingInternalService for Tracking {
             if let Some(event) = record.event.as_mut().filter(|event| !event.erased) {
                 event.erased = true;
                 event.payload = None;
-                for party in event.edges.iter_mut().flat_map(|edges| [&mut edges.sent_by, &mut edges.sent_to]) {
+                for party in event
+                    .edges
+                    .iter_mut()
+                    .flat_map(|edges| [&mut edges.sent_by, &mut edges.sent_to])
+                {
                     party.iter_mut().for_each(|party| party.external_id.clear());
                 }
                 self.0.blanked.fetch_add(1, Ordering::Relaxed);
@@ -283,7 +285,10 @@ impl TrackingInternalService for Tracking {
 /// Whether the contact took part.
 fn names(event: &Event, contact: &[u8]) -> bool {
     let contact = ContactId::from_slice(contact).expect("a contact").to_string();
-    let parties = event.edges.iter().flat_map(|edges| edges.sent_by.iter().chain(&edges.sent_to));
+    let parties = event
+        .edges
+        .iter()
+        .flat_map(|edges| edges.sent_by.iter().chain(&edges.sent_to));
     parties.into_iter().any(|party| party.platform_user_id == contact)
 }
 

@@ -1,7 +1,9 @@
 //! What is left of an event whose user is erased: what is named here, and nothing that the contract gains later.
 
 use outeract_proto::tracking::v1::event::Payload;
-use outeract_proto::tracking::v1::{Edges, Event, FilePayload, MessagePayload, Party, StatusPayload, SuppressionPayload};
+use outeract_proto::tracking::v1::{
+    Edges, Event, FilePayload, MessagePayload, Party, StatusPayload, SuppressionPayload,
+};
 
 /// The event without what it says of its user.
 pub(super) fn scrub(event: Event) -> Event {

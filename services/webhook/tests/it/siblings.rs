@@ -21,7 +21,10 @@ use outeract_proto::messaging::internal::v1::{ApplyItemsRequest, ApplyItemsRespo
 use outeract_proto::tracking::internal::v1::tracking_internal_service_server::{
     TrackingInternalService, TrackingInternalServiceServer,
 };
-use outeract_proto::tracking::internal::v1::{EraseUserRequest, EraseUserResponse, ListUserMessagesRequest, ListUserMessagesResponse, EventRecord, RecordEventsRequest, RecordEventsResponse, RecordResult};
+use outeract_proto::tracking::internal::v1::{
+    EraseUserRequest, EraseUserResponse, EventRecord, ListUserMessagesRequest, ListUserMessagesResponse,
+    RecordEventsRequest, RecordEventsResponse, RecordResult,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;

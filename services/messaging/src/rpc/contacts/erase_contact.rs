@@ -98,7 +98,15 @@ async fn of_contact(
         &contacts
     ))?;
     let ids = Ids::new(found.into_iter().chain(named));
-    begin(service, application, Some(survivor), &contacts, &ids, survivor.as_bytes()).await
+    begin(
+        service,
+        application,
+        Some(survivor),
+        &contacts,
+        &ids,
+        survivor.as_bytes(),
+    )
+    .await
 }
 
 async fn of_id(service: &Contacts, application: ApplicationId, id: Recipient) -> Result<Uuid, Fault> {
@@ -165,7 +173,10 @@ mod tests {
             Whom::Contact(contact)
         );
         assert!(matches!(check(&request("", "+14155551234")), Ok(Whom::Id(_))));
-        assert!(matches!(check(&request("", "US.13491208655302741918")), Ok(Whom::Id(_))));
+        assert!(matches!(
+            check(&request("", "US.13491208655302741918")),
+            Ok(Whom::Id(_))
+        ));
         let path = |contact: &str, external: &str| {
             let fault = check(&request(contact, external)).expect_err("refused");
             fault.violations()[0].path.clone()
