@@ -45,6 +45,8 @@ fn payload(payload: Payload) -> Option<Payload> {
             reason: file.reason,
             ..FilePayload::default()
         }),
+        // What Meta tells of an account is no user's; one that names a user all the same loses it.
+        Payload::Account(_) => return None,
         // They hold ids of ours only.
         Payload::UserMerged(_) | Payload::UserErased(_) | Payload::SubscriptionDisabled(_) => payload,
     })
