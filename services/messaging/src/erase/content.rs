@@ -32,7 +32,7 @@ impl Eraser {
         });
         request.set_timeout(PATIENCE);
         let answer = self.tracking.clone().list_user_messages(request).await;
-        let page = answer.map_err(tracking)?.into_inner();
+        let page = answer.map_err(|status| tracking(&status))?.into_inner();
         let messages = page.message_ids.iter().filter_map(|id| Uuid::from_slice(id).ok());
         let messages: Vec<Uuid> = messages.collect();
         let next = further(job, page.next, page.next == 0);
@@ -134,7 +134,7 @@ impl Eraser {
         });
         request.set_timeout(PATIENCE);
         let answer = self.tracking.clone().erase_user(request).await;
-        let page = answer.map_err(tracking)?.into_inner();
+        let page = answer.map_err(|status| tracking(&status))?.into_inner();
         let next = further(job, page.next, page.done);
         let owned = job.clone();
         run_tx(&self.db, "erasure.events", async move |conn| {
@@ -180,7 +180,7 @@ fn is_about(status: &StatusItem, ids: &Ids) -> bool {
             .any(|id| users.contains(id))
 }
 
-fn tracking(status: tonic::Status) -> Trouble {
+fn tracking(status: &tonic::Status) -> Trouble {
     Trouble::Sibling("tracking", status.code())
 }
 

@@ -1,5 +1,6 @@
 //! A user who is to be forgotten: a job that ends with nothing left, whatever dies or races with it.
 
+use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use outeract_domain::{ContactId, ErasureId};
@@ -224,7 +225,7 @@ async fn proof_holds(suite: &Suite, proof: &Erasure) {
         micros(&proof.end_time)
     );
     for count in &proof.counts {
-        text += &format!("{} {} {}\n", count.service, count.what, count.count);
+        writeln!(text, "{} {} {}", count.service, count.what, count.count).expect("written");
     }
     assert_eq!(proof.digest, hex::encode(Sha256::digest(text.as_bytes())));
     eventually(SOON, async || suite.siblings.of_type("user.erased").len() == 1).await;

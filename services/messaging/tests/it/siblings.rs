@@ -264,12 +264,12 @@ impl TrackingInternalService for Tracking {
             if let Some(event) = record.event.as_mut().filter(|event| !event.erased) {
                 event.erased = true;
                 event.payload = None;
-                for party in event
+                let parties = event
                     .edges
                     .iter_mut()
-                    .flat_map(|edges| [&mut edges.sent_by, &mut edges.sent_to])
-                {
-                    party.iter_mut().for_each(|party| party.external_id.clear());
+                    .flat_map(|edges| [&mut edges.sent_by, &mut edges.sent_to]);
+                for party in parties.flatten() {
+                    party.external_id.clear();
                 }
                 self.0.blanked.fetch_add(1, Ordering::Relaxed);
             }
