@@ -68,3 +68,33 @@ ALTER TABLE messaging.file ADD COLUMN contact_id uuid;
 CREATE INDEX file_contact ON messaging.file (contact_id) WHERE contact_id IS NOT NULL;
 
 -- Kinds of messaging.contact_event are also: 4 erased, by the erasure `other_id`.
+
+-- Takes from messages what they say and to whom, and what Meta calls them; those that were canceled get the reason. One statement for each message, so that each finds its partition by its key;
+-- the plans must not depend on statistics. The wamids, and the idempotency keys, are found by their BRIN indexes.
+CREATE FUNCTION messaging.blank_messages(application uuid, ids uuid[], canceled text)
+RETURNS TABLE (messages bigint, endings bigint, wamids bigint, keys bigint) LANGUAGE plpgsql VOLATILE
+SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan AS $$
+DECLARE
+    one uuid;
+    touched bigint;
+    mine uuid[] := '{}';
+BEGIN
+    messages := 0;
+    endings := 0;
+    FOR one IN SELECT DISTINCT i.id FROM unnest(ids) AS i (id) ORDER BY i.id LOOP
+        CONTINUE WHEN NOT EXISTS (SELECT FROM messaging.message m WHERE m.id = one AND m.application_id = application);
+        mine := mine || one;
+        UPDATE messaging.message m SET sealed = '', traceparent = NULL WHERE m.id = one AND m.sealed <> '';
+        GET DIAGNOSTICS touched = ROW_COUNT;
+        messages := messages + touched;
+        UPDATE messaging.ending e SET wamid_sealed = NULL, reason = CASE WHEN e.state = 7 THEN coalesce(e.reason, canceled) ELSE e.reason END
+        WHERE e.message_id = one AND (e.wamid_sealed IS NOT NULL OR (e.state = 7 AND e.reason IS NULL));
+        GET DIAGNOSTICS touched = ROW_COUNT;
+        endings := endings + touched;
+    END LOOP;
+    UPDATE messaging.wamid w SET erased = true WHERE w.message_id = ANY (mine) AND NOT w.erased;
+    GET DIAGNOSTICS wamids = ROW_COUNT;
+    UPDATE messaging.idempotency i SET fingerprint = '' WHERE i.message_id = ANY (mine) AND i.application_id = application AND i.fingerprint <> '';
+    GET DIAGNOSTICS keys = ROW_COUNT;
+    RETURN NEXT;
+END $$;

@@ -186,14 +186,16 @@ pub(crate) async fn remove(
     })
 }
 
-/// Whether events of messages to these contacts are still on their way to tracking: those of the last hour, for one that cannot be made stays for ever.
+/// Whether events of messages to these contacts are still on their way to tracking, or so many that nobody can tell: those of the last hour, for one that cannot be made stays for ever.
 pub(crate) async fn untold(conn: &mut PgConnection, contacts: &[Uuid]) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
         r#"
-        SELECT EXISTS (
-            SELECT FROM messaging.outbox o
-            CROSS JOIN LATERAL (SELECT m.contact_id FROM messaging.message m WHERE m.id = o.message_id LIMIT 1) m
-            WHERE o.kind > 0 AND o.at > (SELECT messaging.now_()) - interval '1 hour' AND m.contact_id = ANY ($1::uuid[])
+        WITH recent AS MATERIALIZED (
+            SELECT o.message_id FROM messaging.outbox o WHERE o.kind > 0 AND o.at > (SELECT messaging.now_()) - interval '1 hour' LIMIT 100000
+        )
+        SELECT (SELECT count(*) FROM recent) = 100000 OR EXISTS (
+            SELECT FROM recent CROSS JOIN LATERAL (SELECT m.contact_id FROM messaging.message m WHERE m.id = recent.message_id LIMIT 1) m
+            WHERE m.contact_id = ANY ($1::uuid[])
         ) AS "untold!"
         "#,
         contacts,
@@ -204,37 +206,15 @@ pub(crate) async fn untold(conn: &mut PgConnection, contacts: &[Uuid]) -> sqlx::
 
 /// Takes from messages what they say and to whom, and what Meta calls them. They keep their states; what Meta tells of them is dropped from now on.
 pub(crate) async fn blank(conn: &mut PgConnection, application: Uuid, messages: &[Uuid]) -> sqlx::Result<Blanked> {
-    let row = sqlx::query!(
-        r#"
-        WITH mine AS MATERIALIZED (
-            SELECT m.id FROM unnest($2::uuid[]) AS asked (id)
-            CROSS JOIN LATERAL (SELECT m.id FROM messaging.message m WHERE m.id = asked.id AND m.application_id = $1 LIMIT 1) m
-        ), blanked AS (
-            UPDATE messaging.message m SET sealed = '', traceparent = NULL FROM mine WHERE m.id = mine.id AND m.sealed <> '' RETURNING 1
-        ), ended AS (
-            UPDATE messaging.ending e SET wamid_sealed = NULL, reason = CASE WHEN e.state = 7 THEN coalesce(e.reason, $3) ELSE e.reason END
-            FROM mine WHERE e.message_id = mine.id AND (e.wamid_sealed IS NOT NULL OR (e.state = 7 AND e.reason IS NULL)) RETURNING 1
-        ), marked AS (
-            UPDATE messaging.wamid w SET erased = true FROM mine WHERE w.message_id = mine.id AND w.message_id = ANY ($2::uuid[]) AND NOT w.erased RETURNING 1
-        ), unbound AS (
-            UPDATE messaging.idempotency i SET fingerprint = '' FROM mine
-            WHERE i.message_id = mine.id AND i.message_id = ANY ($2::uuid[]) AND i.application_id = $1 AND i.fingerprint <> '' RETURNING 1
-        )
-        SELECT (SELECT count(*) FROM blanked) AS "messages!", (SELECT count(*) FROM ended) AS "endings!", (SELECT count(*) FROM marked) AS "wamids!",
-               (SELECT count(*) FROM unbound) AS "keys!"
-        "#,
+    sqlx::query_as!(
+        Blanked,
+        r#"SELECT messages AS "messages!", endings AS "endings!", wamids AS "wamids!", keys AS "keys!" FROM messaging.blank_messages($1, $2, $3)"#,
         application,
         messages,
         crate::problem::ERASED,
     )
     .fetch_one(conn)
-    .await?;
-    Ok(Blanked {
-        messages: row.messages,
-        endings: row.endings,
-        wamids: row.wamids,
-        keys: row.keys,
-    })
+    .await
 }
 
 /// Deletes windows and receipts of these contacts. Gives how many of each.
