@@ -107,6 +107,11 @@ id!(
     "pu"
 );
 id!(
+    /// The erasure of a user.
+    ErasureId,
+    "er"
+);
+id!(
     /// A file that messages carry.
     FileId,
     "file"

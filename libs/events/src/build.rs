@@ -269,6 +269,7 @@ fn event(
         connection_id: String::new(),
         origin_event_id: String::new(),
         cursor: String::new(),
+        erased: false,
     }
 }
 

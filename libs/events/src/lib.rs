@@ -14,4 +14,4 @@ pub use account::AccountNews;
 pub use build::{Inbound, Outbound, Status, Step, Submission};
 pub use file::FileEnd;
 pub use subscription::SubscriptionDisabled;
-pub use user::{Consent, Merged};
+pub use user::{Consent, Erased, Merged};

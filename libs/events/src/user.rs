@@ -1,8 +1,8 @@
-use outeract_domain::{ApplicationId, ConnectionId, ContactId, EventId};
+use outeract_domain::{ApplicationId, ConnectionId, ContactId, ErasureId, EventId};
 use outeract_proto::messaging::v1::SuppressionSource;
 use outeract_proto::tracking::internal::v1::EventRecord;
 use outeract_proto::tracking::v1::event::Payload;
-use outeract_proto::tracking::v1::{Event, SuppressionPayload, UserMergedPayload};
+use outeract_proto::tracking::v1::{Event, SuppressionPayload, UserErasedPayload, UserMergedPayload};
 use time::OffsetDateTime;
 
 use crate::timestamp;
@@ -41,6 +41,41 @@ pub struct Consent<'a> {
     pub suppressed: bool,
     /// How that came about.
     pub source: SuppressionSource,
+}
+
+/// Nothing is left of a user: `user.erased`.
+#[derive(Debug, Clone, Copy)]
+pub struct Erased<'a> {
+    /// The application.
+    pub application: ApplicationId,
+    /// The event.
+    pub id: EventId,
+    /// When.
+    pub at: OffsetDateTime,
+    /// The erasure.
+    pub erasure: ErasureId,
+    /// The contact; none: none was known.
+    pub contact: Option<ContactId>,
+    /// Contacts that had been merged into it.
+    pub merged: &'a [ContactId],
+    /// Of the proof, in lower-case hex digits.
+    pub digest: &'a str,
+}
+
+// === impl Erased ===
+
+impl Erased<'_> {
+    /// The event.
+    pub fn record(&self) -> EventRecord {
+        let payload = UserErasedPayload {
+            erasure_id: self.erasure.to_string(),
+            platform_user_id: self.contact.map(|contact| contact.to_string()).unwrap_or_default(),
+            merged_user_ids: self.merged.iter().map(ToString::to_string).collect(),
+            digest: self.digest.to_owned(),
+        };
+        let event = event("user.erased", self.at, Payload::UserErased(payload));
+        record(self.application, self.id, None, event)
+    }
 }
 
 // === impl Merged ===

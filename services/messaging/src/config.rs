@@ -14,6 +14,8 @@ pub struct Config {
     pub connection_url: ServiceUrl,
     /// `MESSAGING_TRACKING_URL`: the tracking service's internal listener.
     pub tracking_url: ServiceUrl,
+    /// `MESSAGING_WEBHOOK_URL`: the webhook service's internal listener.
+    pub webhook_url: ServiceUrl,
     /// `MESSAGING_ADVERTISE_URL`: this process's internal listener as its siblings reach it. No two live processes share one.
     pub advertise_url: ServiceUrl,
     /// `REDIS_URL`: where the token buckets are.
@@ -87,6 +89,8 @@ pub struct Timing {
     pub upload_stall: Duration,
     /// Between looks for objects that belong to no file.
     pub sweep: Duration,
+    /// After a pass of an erasure, until it looks for what raced with it: longer than a call of a service takes to land.
+    pub erasure_settles: Duration,
 }
 
 // === impl PairRate ===
@@ -175,6 +179,7 @@ impl Default for Timing {
             unauthorised: Duration::from_secs(30),
             upload_stall: Duration::from_secs(30),
             sweep: Duration::from_secs(30),
+            erasure_settles: Duration::from_secs(30),
         }
     }
 }
@@ -188,6 +193,7 @@ impl FromEnv for Config {
     fn from_env(env: &mut Reader<'_>) -> Result<Self, Reported> {
         let connection_url = env.required("MESSAGING_CONNECTION_URL");
         let tracking_url = env.required("MESSAGING_TRACKING_URL");
+        let webhook_url = env.required("MESSAGING_WEBHOOK_URL");
         let advertise_url = env.required("MESSAGING_ADVERTISE_URL");
         let redis_url = env.secret("REDIS_URL");
         let redis_prefix = env.or("MESSAGING_REDIS_PREFIX", "outeract:messaging:".to_owned());
@@ -235,6 +241,7 @@ impl FromEnv for Config {
         Ok(Self {
             connection_url: connection_url?,
             tracking_url: tracking_url?,
+            webhook_url: webhook_url?,
             advertise_url: advertise_url?,
             redis_url: redis_url?,
             redis_prefix: redis_prefix?,
@@ -261,6 +268,7 @@ mod tests {
         let env: Env = [
             ("MESSAGING_CONNECTION_URL", "http://connection:7011"),
             ("MESSAGING_TRACKING_URL", "http://tracking:7041"),
+            ("MESSAGING_WEBHOOK_URL", "http://webhook:7031"),
             ("MESSAGING_ADVERTISE_URL", "http://messaging:7021"),
             ("REDIS_URL", "redis://redis"),
             ("MESSAGING_FILES_URL", files),

@@ -36,6 +36,7 @@ use self::slots::Slots;
 use crate::config::{Config, Timing};
 use crate::dispatch::Credentials;
 use crate::projection::Projection;
+use crate::store::erase::Deleted;
 use crate::store::{file as store, run};
 use crate::vault::{Unreadable, Vault};
 
@@ -243,6 +244,19 @@ impl Files {
             self.0.janitor.later(Job::Media(application, media));
         }
         Ok(())
+    }
+
+    /// Files are gone from the database: what is left of them is deleted in the background.
+    pub(crate) fn clear_away(&self, application: ApplicationId, deleted: Vec<Deleted>) {
+        for file in deleted {
+            if !file.object.is_empty() {
+                let (object, unsure) = (file.object, false);
+                self.0.janitor.later(Job::Object(Leftover { object, unsure }));
+            }
+            if !file.media.is_empty() {
+                self.0.janitor.later(Job::Media(application, file.media));
+            }
+        }
     }
 
     fn read(&self, application: ApplicationId, row: store::File) -> Result<File, Fault> {

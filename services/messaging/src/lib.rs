@@ -1,7 +1,7 @@
 //! The messaging service: accepts messages durably, sends each at most once, and tells what became of it.
 //!
 //! Rooms: `rpc` (the contract), `accept` (storing, many callers at a time), `dispatch` (owners, the scheduler, intents, calls, records), `apply` (what webhooks tell), `contacts` (users, and
-//! what they wish), `window` and `limits` (who can be written to freely, and to how many others), `templates`, `files` (what messages carry), `forward` (events on their way to tracking),
+//! what they wish), `window` and `limits` (who can be written to freely, and to how many others), `templates`, `files` (what messages carry), `erase` (users who are to be forgotten), `forward` (events on their way to tracking),
 //! `projection` (connections, and what operators hold back), `receipts` (messages that are marked as read by themselves), `store` (the SQL).
 
 mod accept;
@@ -9,6 +9,7 @@ mod apply;
 mod config;
 mod contacts;
 mod dispatch;
+mod erase;
 mod events;
 mod files;
 mod forward;

@@ -28,6 +28,9 @@ pub(crate) const QUOTA_EXHAUSTED: &str = "QUOTA_EXHAUSTED";
 /// Meta lets the account begin nothing for now.
 pub(crate) const ACCOUNT_RESTRICTED: &str = "ACCOUNT_RESTRICTED";
 
+/// The user was erased.
+pub(crate) const ERASED: &str = "ERASED";
+
 /// What Meta's answer means.
 pub(crate) fn of_verdict(verdict: &Verdict, meta_code: i32, retryable: bool) -> SendError {
     SendError {
@@ -53,6 +56,7 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
     match reason {
         OUTCOME_UNKNOWN => "The call to Meta had no clear outcome.",
         META_UNREACHABLE => "Meta could not be reached.",
+        ERASED => "The user was erased; the message was canceled.",
         FILE_GONE => "A file of the message was deleted before it was sent.",
         TEMPLATE_REJECTED => "Meta rejected the template.",
         TEMPLATE_NOT_APPROVED => "Meta has not approved the template, or not again.",

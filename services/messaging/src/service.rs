@@ -12,6 +12,7 @@ use outeract_proto::messaging::v1::contact_service_server::ContactServiceServer;
 use outeract_proto::messaging::v1::file_service_server::FileServiceServer;
 use outeract_proto::messaging::v1::messaging_service_server::MessagingServiceServer;
 use outeract_proto::messaging::v1::template_service_server::TemplateServiceServer;
+use outeract_proto::webhook::internal::v1::webhook_internal_service_client::WebhookInternalServiceClient;
 use outeract_rpc::{BoxError, RemoteKeys};
 use outeract_runtime::{Context, Endpoints, OnExit, Service};
 use sqlx::migrate::Migrator;
@@ -24,6 +25,7 @@ use crate::apply::Applier;
 use crate::config::{Config, Timing};
 use crate::contacts::{self, Bell, Consent, Learner, Registry};
 use crate::dispatch::{self, Aftermath, Credentials, Dispatch, Needs};
+use crate::erase::Eraser;
 use crate::files;
 use crate::forward::{self, Forwarder, Sweeper};
 use crate::ids::MessageIds;
@@ -79,6 +81,7 @@ pub fn migrator() -> &'static Migrator {
 pub async fn build(context: Context, config: Config, timing: Timing) -> Result<Endpoints, BoxError> {
     let connection = context.channel(&config.connection_url)?;
     let tracking = context.channel(&config.tracking_url)?;
+    let webhook = context.channel(&config.webhook_url)?;
     let graph = graph(&config, timing, SEND_ANSWER, config.calls_in_flight)?;
     let buckets = Buckets::connect(&BucketsConfig {
         url: config.redis_url.clone(),
@@ -90,7 +93,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     let projection = Projection::new(context.db.clone(), vault.clone());
     let keeper = Arc::new(Keeper::new(projection.clone(), connection.clone()));
     let waiters = Waiters::new(WAITERS);
-    let contacts = Contacts::new(Arc::clone(&context.clock), Arc::clone(&context.random));
+    let contacts = Contacts::new(Arc::clone(&context.clock), Arc::clone(&context.random), vault.clone());
     let bell = Bell::default();
     let registry = Registry::new(context.db.clone(), vault.clone(), contacts.clone(), bell.clone());
     let learner = Learner::start(&context, registry.clone());
@@ -172,7 +175,7 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
     context.tasks.spawn(
         "contacts.tell",
         OnExit::StopProcess,
-        contacts::tell(context.db.clone(), tracking, bell, context.stop.clone()),
+        contacts::tell(context.db.clone(), tracking.clone(), bell.clone(), context.stop.clone()),
     );
     context.tasks.spawn(
         "contacts.follow",
@@ -185,7 +188,30 @@ pub async fn build(context: Context, config: Config, timing: Timing) -> Result<E
         Waker::new(context.db.clone(), projection.clone(), worker).run(timing, context.stop.clone()),
     );
 
+    let erasures = Bell::default();
+    let eraser = Eraser {
+        db: context.db.clone(),
+        clock: Arc::clone(&context.clock),
+        random: Arc::clone(&context.random),
+        vault: vault.clone(),
+        contacts: contacts.clone(),
+        recorder: recorder.clone(),
+        hints: hints.clone(),
+        files: files.clone(),
+        webhook: WebhookInternalServiceClient::new(webhook),
+        tracking: forward::recorder(tracking),
+        told: bell,
+        asked: erasures.clone(),
+        timing,
+    };
+    context
+        .tasks
+        .spawn("erase", OnExit::StopProcess, eraser.run(context.stop.clone()));
+
     let people = rpc::Contacts {
+        clock: Arc::clone(&context.clock),
+        random: Arc::clone(&context.random),
+        erasures,
         db: context.db.clone(),
         vault: vault.clone(),
         pages: context.page_tokens.clone(),

@@ -10,6 +10,8 @@ pub(crate) mod consent;
 pub(crate) mod contact;
 pub(crate) mod contact_event;
 pub(crate) mod contact_page;
+pub(crate) mod erase;
+pub(crate) mod erasure;
 pub(crate) mod fetch;
 pub(crate) mod file;
 pub(crate) mod gate;

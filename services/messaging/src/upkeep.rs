@@ -8,12 +8,14 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use crate::store::{DbError, apply, consent, file, outbox, queue, quota, template_sync, upkeep};
+use crate::store::{DbError, apply, consent, erasure, file, outbox, queue, quota, template_sync, upkeep};
 
 const PARTITIONS: Duration = Duration::from_hours(1);
 const MEASURES: Duration = Duration::from_secs(15);
 /// Of the time, counting what waits takes no more than one part in so many: a long queue is counted less often.
 const COUNTING: u32 = 200;
+/// Days that the proof of an erasure is kept.
+const PROOFS: i32 = 400;
 /// Rows that are purged by one statement.
 const PAGE: i64 = 2_000;
 
@@ -70,7 +72,8 @@ async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
         let gone = upkeep::purge_keys(conn, PAGE).await?
             + upkeep::purge_wamids(conn, PAGE).await?
             + upkeep::purge_fallbacks(conn, PAGE).await?
-            + file::purge_media(conn, PAGE).await?;
+            + file::purge_media(conn, PAGE).await?
+            + erasure::purge(conn, PROOFS, PAGE).await?;
         purged += gone;
         if gone == 0 {
             return Ok(purged);
@@ -86,6 +89,9 @@ async fn measure(db: &PgPool, worker: Uuid, count_at: &mut Instant) -> Result<()
     let (rows, age) = outbox::backlog(&mut conn).await?;
     metrics::gauge!("messaging_outbox_rows").set(rows as f64);
     metrics::gauge!("messaging_outbox_age_seconds").set(age);
+    let (unfinished, age) = erasure::backlog(&mut conn).await?;
+    metrics::gauge!("messaging_erasures").set(unfinished as f64);
+    metrics::gauge!("messaging_erasure_age_seconds").set(age);
     let failing = template_sync::failing(&mut conn).await?;
     metrics::gauge!("messaging_template_accounts_failing").set(failing as f64);
     let begun = Instant::now();

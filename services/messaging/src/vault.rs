@@ -12,6 +12,9 @@ use outeract_seal::{Aad, KeyRing, OpenError};
 use prost::Message as _;
 use uuid::Uuid;
 
+use crate::erase::Ids;
+use crate::store::contact::{PARENT, PHONE, USER, WA_ID};
+
 /// A short keyed hash: enough to tell things apart, useless without the key.
 pub(crate) type Hash = [u8; 16];
 
@@ -57,6 +60,21 @@ struct StoredLetter {
     reply_to: String,
     #[prost(message, optional, tag = "5")]
     fallback: Option<MessageContent>,
+}
+
+/// [`Ids`] as they are stored.
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredIds {
+    #[prost(message, repeated, tag = "1")]
+    ids: Vec<StoredId>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct StoredId {
+    #[prost(int32, tag = "1")]
+    kind: i32,
+    #[prost(string, tag = "2")]
+    value: String,
 }
 
 // === impl Letter ===
@@ -266,6 +284,44 @@ impl Vault {
     pub(crate) fn open_status(&self, application: Uuid, hash: &[u8], sealed: &[u8]) -> Result<StatusItem, Unreadable> {
         let text = self.open(application, "orphan_status", "sealed", hash, sealed)?;
         StatusItem::decode(text.as_slice()).map_err(|_| Unreadable::Form)
+    }
+
+    pub(crate) fn seal_erasure(&self, application: Uuid, erasure: Uuid, ids: &Ids) -> Vec<u8> {
+        let ids = ids.iter().map(|(kind, value)| StoredId {
+            kind: (*kind).into(),
+            value: value.clone(),
+        });
+        let stored = StoredIds { ids: ids.collect() };
+        self.seal(
+            application,
+            "erasure",
+            "identities",
+            erasure.as_bytes(),
+            &stored.encode_to_vec(),
+        )
+    }
+
+    pub(crate) fn open_erasure(&self, application: Uuid, erasure: Uuid, sealed: &[u8]) -> Result<Ids, Unreadable> {
+        let text = self.open(application, "erasure", "identities", erasure.as_bytes(), sealed)?;
+        let stored = StoredIds::decode(text.as_slice()).map_err(|_| Unreadable::Form)?;
+        let ids = stored.ids.into_iter();
+        Ok(Ids::new(
+            ids.filter_map(|id| Some((i16::try_from(id.kind).ok()?, id.value))),
+        ))
+    }
+
+    /// What an id of a user is known again by after the user was erased. A phone number is the same whether it was dialled or shown by Meta. None: a user name, which can be anybody's.
+    pub(crate) fn identity_hash(&self, application: Uuid, kind: i16, value: &str) -> Option<Hash> {
+        let class: &[u8] = match kind {
+            PHONE | WA_ID => b"phone",
+            USER => b"user",
+            PARENT => b"parent",
+            _ => return None,
+        };
+        Some(self.hash(
+            "messaging.erased_identity",
+            &[application.as_bytes(), class, value.as_bytes()],
+        ))
     }
 
     /// What an idempotency key is looked up by.

@@ -3,6 +3,7 @@
 mod acknowledge;
 mod config;
 mod cursor;
+mod erase;
 mod fault;
 mod hooks;
 mod maintenance;

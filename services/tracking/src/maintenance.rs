@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::store::delivery;
+use crate::store::erasure;
 use crate::store::retention::{self, Aged};
 
 const PERIOD: Duration = Duration::from_hours(1);
@@ -18,6 +19,9 @@ const BATCH: i64 = 5_000;
 /// Meta reports what happened up to 7 days ago, and events lie in partitions of when they happened: a partition goes when the last of its entries has gone.
 const LATE: Duration = Duration::from_hours(8 * 24);
 
+/// Days that the count of an erasure is kept, as long as messaging keeps its proof.
+const ERASURES: i32 = 400;
+
 /// Runs hourly, for ever.
 pub(crate) async fn run(pool: PgPool, keep: Duration, keep_deliveries: Duration) {
     let mut ticks = interval(PERIOD);
@@ -26,7 +30,8 @@ pub(crate) async fn run(pool: PgPool, keep: Duration, keep_deliveries: Duration)
         ticks.tick().await;
         let rounds = async {
             round(&pool, keep).await?;
-            deliveries(&pool, keep_deliveries).await
+            deliveries(&pool, keep_deliveries).await?;
+            erasure::forget(&pool, ERASURES).await.map(drop)
         };
         if let Err(error) = rounds.await {
             tracing::warn!(

@@ -40,16 +40,16 @@ impl Bodies {
         self.ring.seal(&aad(application, &id), body, random)
     }
 
+    /// The event in a stored body, without what the row's columns say.
+    pub(crate) fn decode(&self, application: Uuid, id: Uuid, body: &[u8]) -> Result<Event, Fault> {
+        let opened = self.ring.open(&aad(application, &id), body).map_err(Fault::data_loss)?;
+        Event::decode(opened.as_slice()).map_err(Fault::data_loss)
+    }
+
     /// The event of a log entry as its readers see it.
     pub(crate) fn open(&self, application: ApplicationId, entry: &Entry) -> Result<Event, Fault> {
         let event = match &entry.body {
-            Body::Kept(body) => {
-                let opened = self
-                    .ring
-                    .open(&aad(application.uuid(), &entry.id), body)
-                    .map_err(Fault::data_loss)?;
-                Event::decode(opened.as_slice()).map_err(Fault::data_loss)?
-            }
+            Body::Kept(body) => self.decode(application.uuid(), entry.id, body)?,
             // Its readers learn that there was something.
             Body::Dropped { event_type, recorded } => Event {
                 event_type: event_type.clone(),

@@ -11,6 +11,7 @@ use tonic::service::Routes;
 
 use crate::acknowledge::Acknowledger;
 use crate::config::Config;
+use crate::erase::Eraser;
 use crate::hooks::{self, Parts, Sender, Vault};
 use crate::maintenance;
 use crate::read::{Reader, Waiters};
@@ -65,7 +66,7 @@ impl Service for Tracking {
         let slots = (pool.options().get_max_connections() as usize).saturating_sub(FLUSHERS);
         let reader = Arc::new(Reader::new(
             pool.clone(),
-            bodies,
+            bodies.clone(),
             context.page_tokens.clone(),
             waiters,
             Arc::clone(&context.clock),
@@ -75,12 +76,14 @@ impl Service for Tracking {
         let lookup: Arc<dyn Lookup> = Arc::new(lookup);
         let guarded = Guarded::new(config.webhook_policy, Limits::default(), &lookup)?;
         let recorder = Arc::new(recorder);
+        let vault = Vault::new(Arc::clone(&context.key_ring), Arc::clone(&context.random));
+        let eraser = Arc::new(Eraser::new(pool.clone(), bodies, vault.clone(), Arc::clone(&reader)));
         let (subscriptions, supervisor, flushers) = hooks::open(Parts {
             pool,
             reader: Arc::clone(&reader),
             recorder: Arc::clone(&recorder),
             tokens: context.page_tokens.clone(),
-            vault: Vault::new(Arc::clone(&context.key_ring), Arc::clone(&context.random)),
+            vault,
             sender: Sender::new(guarded, Arc::clone(&context.clock)),
             random: Arc::clone(&context.random),
             disable_after: config.webhook_disable_after,
@@ -101,6 +104,9 @@ impl Service for Tracking {
             .application(
                 Routes::new(EventServiceServer::new(events)).add_service(SubscriptionServiceServer::new(subscriptions)),
             )
-            .internal(Routes::new(TrackingInternalServiceServer::new(Internal { recorder }))))
+            .internal(Routes::new(TrackingInternalServiceServer::new(Internal {
+                recorder,
+                eraser,
+            }))))
     }
 }

@@ -57,8 +57,8 @@ pub(crate) fn calls(service: Service, sibling: Service) -> bool {
     let siblings: &[Service] = match service {
         // Pushes what it knows of a connection.
         Service::Connection => &[Service::Messaging, Service::Webhook],
-        // Keys and tokens from one, its events to the other.
-        Service::Messaging => &[Service::Connection, Service::Tracking],
+        // Keys and tokens from one, its events to the other; the third helps to erase users.
+        Service::Messaging => &[Service::Connection, Service::Tracking, Service::Webhook],
         Service::Webhook => &[Service::Connection, Service::Messaging, Service::Tracking],
         Service::Tracking => &[Service::Connection],
     };

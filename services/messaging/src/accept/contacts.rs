@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::store::contact::{self as store, NewIdentity};
 use crate::store::{DbError, run};
+use crate::vault::Vault;
 
 /// Contacts by what callers write, the most used of them in memory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -21,6 +22,9 @@ pub(crate) struct Contacts {
     known: Cache<(Uuid, Recipient), Uuid>,
     /// Contacts that are part of others now. What is remembered under their ids goes before they do.
     merged: sync::Cache<Uuid, Uuid>,
+    /// Contacts that were erased, likewise.
+    erased: sync::Cache<Uuid, ()>,
+    vault: Vault,
 }
 
 /// Contacts in memory: about 20 MiB at most.
@@ -31,12 +35,17 @@ const FRESH: Duration = Duration::from_hours(1);
 // === impl Contacts ===
 
 impl Contacts {
-    pub(crate) fn new(clock: SharedClock, random: SharedRandom) -> Self {
+    pub(crate) fn new(clock: SharedClock, random: SharedRandom, vault: Vault) -> Self {
         Self {
             clock,
             random,
+            vault,
             known: Cache::builder().max_capacity(MOST).time_to_live(FRESH).build(),
             merged: sync::Cache::builder()
+                .max_capacity(MOST)
+                .time_to_live(FRESH + FRESH)
+                .build(),
+            erased: sync::Cache::builder()
                 .max_capacity(MOST)
                 .time_to_live(FRESH + FRESH)
                 .build(),
@@ -46,7 +55,28 @@ impl Contacts {
     /// The contact, if it is in memory.
     pub(crate) async fn known(&self, application: Uuid, recipient: &Recipient) -> Option<Uuid> {
         let known = self.known.get(&(application, recipient.clone())).await;
-        known.map(|contact| self.survivor(contact))
+        known
+            .map(|contact| self.survivor(contact))
+            .filter(|contact| !self.is_erased(*contact))
+    }
+
+    /// A contact was erased: nobody is known by it any more.
+    pub(crate) fn erased(&self, contact: Uuid) {
+        self.erased.insert(contact, ());
+    }
+
+    pub(crate) fn is_erased(&self, contact: Uuid) -> bool {
+        self.erased.contains_key(&contact)
+    }
+
+    /// What a user who was erased is known again by: one hash for each identity, empty where it has none.
+    pub(crate) fn hashes(&self, identities: &[NewIdentity<'_>]) -> Vec<Vec<u8>> {
+        let hash = |identity: &NewIdentity<'_>| {
+            self.vault
+                .identity_hash(identity.application, identity.kind, identity.value)
+        };
+        let hashes = identities.iter().map(hash);
+        hashes.map(|hash| hash.map_or_else(Vec::new, Vec::from)).collect()
     }
 
     /// A contact is part of another one now.
@@ -108,7 +138,12 @@ impl Contacts {
                 contact: *contact,
             })
             .collect();
-        let introduced = run!(db, "contact.introduce", |conn| store::introduce(conn, &identities))?;
+        let hashes = self.hashes(&identities);
+        let introduced = run!(db, "contact.introduce", |conn| store::introduce(
+            conn,
+            &identities,
+            &hashes
+        ))?;
         let mut contacts: HashMap<(Uuid, Recipient), Uuid> = HashMap::with_capacity(new.len());
         let mut learn = |rows: Vec<store::Known>| {
             // What we wrote parses.

@@ -86,7 +86,11 @@ impl Applier {
     async fn announce_media(&self, letters: &[Letter<'_>], results: &mut [ItemResult]) -> Result<(), Fault> {
         let (indexes, media): (Vec<_>, Vec<_>) = letters
             .iter()
-            .filter_map(|letter| Some((letter.routed.index, letter.media()?)))
+            .filter_map(|letter| {
+                let index = letter.routed.index;
+                let contact = Uuid::from_slice(&results[index].contact_id).ok()?;
+                Some((index, letter.media(contact)?))
+            })
             .unzip();
         let files = self.files.announce(&media).await?;
         for (index, file) in indexes.into_iter().zip(files) {
@@ -145,7 +149,7 @@ impl Letter<'_> {
     }
 
     /// The medium. One without an id is at no place that could be asked for it.
-    fn media(&self) -> Option<Announcement<'_>> {
+    fn media(&self, contact: Uuid) -> Option<Announcement<'_>> {
         let media = self
             .routed
             .item
@@ -155,6 +159,7 @@ impl Letter<'_> {
         Some(Announcement {
             application: self.routed.application,
             connection: self.routed.connection.id,
+            contact,
             event: event_id::inbound(&self.routed.connection.number, &self.wamid, self.at),
             sent_at: self.at,
             media,

@@ -56,14 +56,16 @@ impl Applier {
         let questions = self.by_wamid(questions, results).await?;
         let questions = self.by_callback(questions, results).await?;
         self.keep(questions, results).await?;
-        self.learn(statuses);
+        self.learn(statuses, results);
         self.conclude(statuses, results).await
     }
 
     /// What statuses show of recipients, beside the path of evidence.
-    fn learn(&self, statuses: &[Routed<StatusItem>]) {
+    fn learn(&self, statuses: &[Routed<StatusItem>], results: &[ItemResult]) {
         for routed in statuses {
-            self.learner.learn(recipient(routed));
+            if results[routed.index].outcome() != ItemOutcome::Erased {
+                self.learner.learn(recipient(routed));
+            }
         }
     }
 
@@ -111,6 +113,10 @@ impl Applier {
                 rest.push(question);
                 continue;
             };
+            if suspect.erased {
+                results[question.routed.index] = erased();
+                continue;
+            }
             results[question.routed.index] = applied(suspect.id);
             // No answer has named the recipient.
             self.learner.learn(Sighting {
@@ -151,6 +157,7 @@ impl Applier {
                 Some(mapped) if mapped.application != question.routed.application.uuid() => {
                     results[question.routed.index] = refused(reason::FOREIGN_MESSAGE);
                 }
+                Some(mapped) if mapped.erased => results[question.routed.index] = erased(),
                 Some(mapped) => results[question.routed.index] = applied(mapped.message),
                 None => rest.push(question),
             }
@@ -264,6 +271,15 @@ fn applied(message: Uuid) -> ItemResult {
         contact_id: Vec::new(),
         reason: String::new(),
         file_id: Vec::new(),
+    }
+}
+
+/// Nothing is kept of it.
+fn erased() -> ItemResult {
+    metrics::counter!("messaging_erased_statuses_total").increment(1);
+    ItemResult {
+        outcome: ItemOutcome::Erased.into(),
+        ..ItemResult::default()
     }
 }
 

@@ -1,4 +1,4 @@
-//! Merges that other processes made, and what was written to a merged contact by whoever did not know yet.
+//! Merges and erasures that other processes made, and what was written to a merged contact by whoever did not know yet.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::meet::Registry;
 use crate::seldom::Seldom;
 use crate::store::merge as store;
-use crate::store::{DbError, run, upkeep};
+use crate::store::{DbError, erasure, run, upkeep};
 
 /// Merges of one look.
 const PAGE: i64 = 1_000;
@@ -46,6 +46,13 @@ pub(crate) async fn follow(registry: Registry, worker: Uuid, every: Duration, st
 
 impl Registry {
     async fn follow(&self, worker: Uuid, every: Duration, back: Duration) -> Result<(), DbError> {
+        let gone = run!(self.db, "erasure.lately", |conn| erasure::lately(
+            conn,
+            back.as_secs_f64()
+        ))?;
+        for contact in gone {
+            self.contacts.erased(contact);
+        }
         let mut after = None;
         let lease = (every * 3).as_secs_f64();
         loop {

@@ -83,7 +83,9 @@ impl Registry {
     #[expect(clippy::option_option, reason = "known to be nobody is not unknown")]
     fn known(&self, (ids, names): &(Hash, Hash)) -> Option<Option<Uuid>> {
         let seen = self.seen.get(ids).filter(|seen| seen.names == *names)?;
-        Some(seen.contact.map(|contact| self.contacts.survivor(contact)))
+        let contact = seen.contact.map(|contact| self.contacts.survivor(contact));
+        // Of a contact that was erased nothing is known.
+        (!contact.is_some_and(|contact| self.contacts.is_erased(contact))).then_some(contact)
     }
 
     /// What the ids, and what the names of a report are recognised by.
@@ -150,6 +152,10 @@ impl Registry {
         for (contact, survivor) in named.zip(survivors) {
             *contact = survivor;
         }
+        for sighting in sightings {
+            // Whoever has the ids is somebody new.
+            sighting.contact = sighting.contact.filter(|contact| !self.contacts.is_erased(*contact));
+        }
         Ok(())
     }
 
@@ -179,7 +185,12 @@ impl Registry {
                 contact: *contact,
             })
             .collect();
-        let introduced = run!(self.db, "contact.introduce", |conn| store::introduce(conn, &identities))?;
+        let hashes = self.contacts.hashes(&identities);
+        let introduced = run!(self.db, "contact.introduce", |conn| store::introduce(
+            conn,
+            &identities,
+            &hashes
+        ))?;
         Ok(introduced.len() == identities.len())
     }
 

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outeract_domain::{ApplicationId, ConnectionId, ContactId, EventId};
-use outeract_events::{Consent, Merged};
+use outeract_domain::{ApplicationId, ConnectionId, ContactId, ErasureId, EventId};
+use outeract_events::{Consent, Erased, Merged};
 use outeract_proto::messaging::v1::SuppressionSource;
 use outeract_proto::tracking::internal::v1::tracking_internal_service_client::TrackingInternalServiceClient;
 use outeract_proto::tracking::internal::v1::{EventRecord, RecordEventsRequest, RecordResult};
@@ -33,6 +33,8 @@ enum Untold {
 
 /// Events of one call.
 const PAGE: i64 = 256;
+/// Merged contacts that the event of an erasure names.
+const MERGED: usize = 1_000;
 /// What another process wrote, or nobody rang for, is looked for this often.
 const LOOK: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -42,6 +44,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Bell {
     pub(crate) fn ring(&self) {
         self.0.notify_one();
+    }
+
+    pub(crate) async fn rung(&self) {
+        self.0.notified().await;
     }
 }
 
@@ -115,6 +121,20 @@ fn event(pending: &Pending) -> EventRecord {
             at: pending.at,
             source: contact,
             target: ContactId::from_uuid(pending.other.unwrap_or_default()),
+        }
+        .record();
+    }
+    if pending.kind == kind::ERASED {
+        let merged = pending.merged.iter().copied().map(ContactId::from_uuid);
+        let merged: Vec<_> = merged.filter(|other| *other != contact).take(MERGED).collect();
+        return Erased {
+            application,
+            id,
+            at: pending.at,
+            erasure: ErasureId::from_uuid(pending.other.unwrap_or_default()),
+            contact: (!pending.contact.is_nil()).then_some(contact),
+            merged: &merged,
+            digest: &hex::encode(&pending.digest),
         }
         .record();
     }

@@ -1,8 +1,11 @@
 //! `ContactService`: the users that an application exchanges messages with, and who of them wants no marketing.
 
+mod erase_contact;
 mod get_contact;
+mod get_erasure;
 mod import_suppressions;
 mod list_contacts;
+mod list_erasures;
 mod list_merges;
 mod list_suppressions;
 mod lookup_contact;
@@ -10,14 +13,16 @@ mod remove_suppressions;
 
 use std::collections::HashSet;
 
+use outeract_clock::{SharedClock, SharedRandom};
 use outeract_domain::{ApplicationId, ConnectionId, ContactId, Recipient};
 use outeract_events::timestamp;
 use outeract_proto::messaging::v1::contact_service_server::ContactService;
 use outeract_proto::messaging::v1::{
-    Contact, GetContactRequest, GetContactResponse, ImportSuppressionsRequest, ImportSuppressionsResponse,
-    ListContactsRequest, ListContactsResponse, ListMergesRequest, ListMergesResponse, ListSuppressionsRequest,
-    ListSuppressionsResponse, LookupContactRequest, LookupContactResponse, RemoveSuppressionsRequest,
-    RemoveSuppressionsResponse,
+    Contact, EraseContactRequest, EraseContactResponse, Erasure, GetContactRequest, GetContactResponse,
+    GetErasureRequest, GetErasureResponse, ImportSuppressionsRequest, ImportSuppressionsResponse, ListContactsRequest,
+    ListContactsResponse, ListErasuresRequest, ListErasuresResponse, ListMergesRequest, ListMergesResponse,
+    ListSuppressionsRequest, ListSuppressionsResponse, LookupContactRequest, LookupContactResponse,
+    RemoveSuppressionsRequest, RemoveSuppressionsResponse,
 };
 use outeract_rpc::page::{self, PageTokens};
 use outeract_rpc::{Fault, Reply, Violation};
@@ -26,9 +31,11 @@ use tonic::Request;
 use uuid::Uuid;
 
 use crate::accept::Contacts as Known;
-use crate::contacts::{Consent, Wish, Wished};
+use crate::contacts::{Bell, Consent, Wish, Wished};
+use crate::erase::described;
 use crate::projection::Projection;
 use crate::store::contact_page as store;
+use crate::store::erasure::{self, Shown};
 use crate::store::run;
 use crate::vault::Vault;
 
@@ -41,6 +48,10 @@ pub(crate) struct Contacts {
     pub projection: Projection,
     pub known: Known,
     pub consent: Consent,
+    pub clock: SharedClock,
+    pub random: SharedRandom,
+    /// Rings when an erasure is stored.
+    pub erasures: Bell,
 }
 
 /// What a page holds when the caller names no size, and the most it can.
@@ -84,6 +95,18 @@ impl ContactService for Contacts {
     ) -> Reply<RemoveSuppressionsResponse> {
         remove_suppressions::remove_suppressions(self, request).await
     }
+
+    async fn erase_contact(&self, request: Request<EraseContactRequest>) -> Reply<EraseContactResponse> {
+        erase_contact::erase_contact(self, request).await
+    }
+
+    async fn get_erasure(&self, request: Request<GetErasureRequest>) -> Reply<GetErasureResponse> {
+        get_erasure::get_erasure(self, request).await
+    }
+
+    async fn list_erasures(&self, request: Request<ListErasuresRequest>) -> Reply<ListErasuresResponse> {
+        list_erasures::list_erasures(self, request).await
+    }
 }
 
 // === impl Contacts ===
@@ -117,6 +140,24 @@ impl Contacts {
             profile_name: opened.transpose().map_err(Fault::data_loss)?.unwrap_or_default(),
             create_time: Some(timestamp::to_proto(row.created_at)),
         })
+    }
+
+    /// Erasures as the contract writes them, in their order.
+    async fn erasures(&self, shown: Vec<Shown>) -> Result<Vec<Erasure>, Fault> {
+        let ids: Vec<Uuid> = shown.iter().map(|shown| shown.id).collect();
+        let counts = run!(self.db, "erasure.counts", |conn| erasure::counts(conn, &ids))?;
+        Ok(described(shown, counts))
+    }
+
+    /// One erasure of the application.
+    async fn erasure(&self, application: ApplicationId, id: Uuid) -> Result<Erasure, Fault> {
+        let found = run!(self.db, "erasure.get", |conn| erasure::get(
+            conn,
+            application.uuid(),
+            id
+        ))?;
+        let found = self.erasures(found.into_iter().collect()).await?;
+        found.into_iter().next().ok_or_else(|| Fault::not_found("erasure"))
     }
 
     /// The connection that a request names, if it is the application's. None: the request names none.

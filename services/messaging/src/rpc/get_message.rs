@@ -34,16 +34,19 @@ pub(super) async fn message(service: &Messaging, application: ApplicationId, id:
     let row = find(service, application, id)
         .await?
         .ok_or_else(|| Fault::not_found("message"))?;
-    let letter = service
-        .vault
-        .open_letter(row.application, row.id, &row.sealed)
+    // Of a message whose user was erased nothing is left to be opened.
+    let letter = (!row.sealed.is_empty())
+        .then(|| service.vault.open_letter(row.application, row.id, &row.sealed))
+        .transpose()
         .map_err(Fault::data_loss)?;
     let wait = obstacles::find(service, &row).await?;
     Ok(Message {
         id: id.to_string(),
         connection_id: ConnectionId::from_uuid(row.connection).to_string(),
-        to_external_id: letter.to.as_str().to_owned(),
-        content: Some(content::to_proto(&letter.content)),
+        to_external_id: letter
+            .as_ref()
+            .map_or_else(String::new, |letter| letter.to.as_str().to_owned()),
+        content: letter.as_ref().map(|letter| content::to_proto(&letter.content)),
         state: status::state(row.state).map_err(Fault::data_loss)?.into(),
         held: row.held || wait.held_by_operator,
         attempt: row.attempt,
@@ -57,8 +60,10 @@ pub(super) async fn message(service: &Messaging, application: ApplicationId, id:
         priority: status::priority(row.priority).map_err(Fault::data_loss)?.into(),
         send_time: row.send_at.map(timestamp::to_proto),
         expire_time: row.expires_at.map(timestamp::to_proto),
-        sandbox: letter.sandbox,
-        reply_to_external_message_id: letter.reply_to.map_or_else(String::new, Wamid::into_string),
+        sandbox: letter.as_ref().is_some_and(|letter| letter.sandbox),
+        reply_to_external_message_id: letter
+            .and_then(|letter| letter.reply_to)
+            .map_or_else(String::new, Wamid::into_string),
         fell_back: row.fell_back,
     })
 }

@@ -112,8 +112,12 @@ pub(crate) async fn find(
 }
 
 /// Gives identities to contacts, new or known ones, makes the contacts that are new, and gives the identities that are new. One that has a contact already keeps it. `identities` must be
-/// in order.
-pub(crate) async fn introduce(conn: &mut PgConnection, identities: &[NewIdentity<'_>]) -> sqlx::Result<Vec<Known>> {
+/// in order. By `hashes`, one for each, users who were erased are known again who want no marketing: their contact gets that back.
+pub(crate) async fn introduce(
+    conn: &mut PgConnection,
+    identities: &[NewIdentity<'_>],
+    hashes: &[Vec<u8>],
+) -> sqlx::Result<Vec<Known>> {
     let applications: Vec<_> = identities.iter().map(|identity| identity.application).collect();
     let kinds: Vec<_> = identities.iter().map(|identity| identity.kind).collect();
     let values: Vec<_> = identities.iter().map(|identity| identity.value).collect();
@@ -121,15 +125,32 @@ pub(crate) async fn introduce(conn: &mut PgConnection, identities: &[NewIdentity
     sqlx::query_as!(
         Known,
         r#"
-        WITH introduced AS (
+        WITH new AS MATERIALIZED (
+            SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::uuid[], $5::bytea[]) AS n (application, kind, value, contact, hash)
+        ), introduced AS (
             INSERT INTO messaging.identity (application_id, kind, value, contact_id)
-            SELECT * FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::uuid[])
+            SELECT application, kind, value, contact FROM new
             ON CONFLICT (application_id, kind, value) DO NOTHING
             RETURNING application_id, kind, value, contact_id, retired
         ), made AS (
             INSERT INTO messaging.contact (id, application_id, created_at)
             SELECT DISTINCT contact_id, application_id, messaging.now_() FROM introduced
             ON CONFLICT (id) DO NOTHING
+        ), known_again AS MATERIALIZED (
+            SELECT DISTINCT k.application_id, k.erasure_id, new.contact
+            FROM introduced i
+            JOIN new ON new.application = i.application_id AND new.kind = i.kind AND new.value = i.value
+            CROSS JOIN LATERAL (
+                SELECT k.application_id, k.erasure_id FROM messaging.suppression_kept k WHERE k.application_id = new.application AND k.hash = new.hash LIMIT 100
+            ) k
+        ), given_back AS (
+            DELETE FROM messaging.suppression_kept k USING known_again a WHERE k.application_id = a.application_id AND k.erasure_id = a.erasure_id
+            RETURNING k.application_id, a.contact, k.connection_id, k.source, k.at
+        ), suppressed AS (
+            INSERT INTO messaging.suppression (application_id, contact_id, connection_id, source, at)
+            SELECT DISTINCT ON (application_id, contact, connection_id) application_id, contact, connection_id, source, at
+            FROM given_back ORDER BY application_id, contact, connection_id, source = 1, at
+            ON CONFLICT (application_id, contact_id, connection_id) DO NOTHING
         )
         SELECT application_id AS application, kind, value, contact_id AS contact, retired FROM introduced
         "#,
@@ -137,6 +158,7 @@ pub(crate) async fn introduce(conn: &mut PgConnection, identities: &[NewIdentity
         &kinds,
         values as _,
         &contacts,
+        hashes,
     )
     .fetch_all(conn)
     .await

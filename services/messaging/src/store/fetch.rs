@@ -12,6 +12,7 @@ pub(crate) struct Announced<'a> {
     pub file: Uuid,
     pub application: Uuid,
     pub connection: Uuid,
+    pub contact: Uuid,
     pub event: Uuid,
     pub media_id: &'a str,
     pub sha256: Vec<u8>,
@@ -95,14 +96,15 @@ pub(crate) async fn announce(conn: &mut PgConnection, media: &[Announced<'_>], p
     let kinds: Vec<_> = media.iter().map(|medium| medium.kind).collect();
     let types: Vec<_> = media.iter().map(|medium| medium.mime_type).collect();
     let names: Vec<_> = media.iter().map(|medium| medium.name_sealed.as_slice()).collect();
+    let contacts: Vec<_> = media.iter().map(|medium| medium.contact).collect();
     sqlx::query!(
         r#"
         WITH new AS (
-            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::timestamptz[], $8::smallint[], $9::text[], $10::bytea[])
-                AS n (file, application, connection, event, media, hash, sent, kind, mime, name)
+            SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::text[], $6::bytea[], $7::timestamptz[], $8::smallint[], $9::text[], $10::bytea[], $12::uuid[])
+                AS n (file, application, connection, event, media, hash, sent, kind, mime, name, contact)
         ), made AS (
-            INSERT INTO messaging.file (id, application_id, created_at, size_bytes, kind, state, mime_type, reason, object, sha256, name_sealed)
-            SELECT file, application, messaging.now_(), 0, kind, $11, mime, '', '', '', name FROM new
+            INSERT INTO messaging.file (id, application_id, created_at, size_bytes, kind, state, mime_type, reason, object, sha256, name_sealed, contact_id)
+            SELECT file, application, messaging.now_(), 0, kind, $11, mime, '', '', '', name, contact FROM new
             ON CONFLICT (id) DO NOTHING
             RETURNING id
         )
@@ -121,6 +123,7 @@ pub(crate) async fn announce(conn: &mut PgConnection, media: &[Announced<'_>], p
         types as _,
         names as _,
         pending,
+        &contacts,
     )
     .execute(conn)
     .await

@@ -47,6 +47,8 @@ pub(crate) struct Suspect {
     pub number: String,
     /// The highest attempt that was begun.
     pub attempt: i32,
+    /// Its user was erased.
+    pub erased: bool,
 }
 
 /// What a wamid means.
@@ -56,6 +58,8 @@ pub(crate) struct Mapped {
     pub ordinal: i64,
     pub message: Uuid,
     pub application: Uuid,
+    /// Its user was erased.
+    pub erased: bool,
 }
 
 /// How a message ended, or how far it is.
@@ -136,7 +140,7 @@ pub(crate) async fn by_id(conn: &mut PgConnection, asked: &[(i64, Uuid)]) -> sql
         Suspect,
         r#"
         SELECT asked.ordinal AS "ordinal!", m.id, m.application_id AS application, m.connection_id AS connection, m.contact_id AS contact, m.phone_number_id AS number,
-               coalesce(q.attempt, e.attempt) AS "attempt!"
+               coalesce(q.attempt, e.attempt) AS "attempt!", m.sealed = '' AS "erased!"
         FROM unnest($1::bigint[], $2::uuid[]) AS asked (ordinal, id)
         CROSS JOIN LATERAL (SELECT * FROM messaging.message m WHERE m.id = asked.id LIMIT 1) m
         LEFT JOIN LATERAL (SELECT q.attempt FROM messaging.queue q WHERE q.phone_number_id = m.phone_number_id AND q.message_id = asked.id LIMIT 1) q ON true
@@ -157,9 +161,9 @@ pub(crate) async fn by_wamid(conn: &mut PgConnection, asked: &[(i64, &[u8])]) ->
     sqlx::query_as!(
         Mapped,
         r#"
-        SELECT asked.ordinal AS "ordinal!", w.message_id AS message, w.application_id AS application
+        SELECT asked.ordinal AS "ordinal!", w.message_id AS message, w.application_id AS application, w.erased
         FROM unnest($1::bigint[], $2::bytea[]) AS asked (ordinal, hash)
-        CROSS JOIN LATERAL (SELECT w.message_id, w.application_id FROM messaging.wamid w WHERE w.hash = asked.hash LIMIT 1) w
+        CROSS JOIN LATERAL (SELECT w.message_id, w.application_id, w.erased FROM messaging.wamid w WHERE w.hash = asked.hash LIMIT 1) w
         "#,
         &ordinals,
         hashes as _,

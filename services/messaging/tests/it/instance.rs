@@ -64,6 +64,7 @@ pub(crate) const QUICK: Timing = Timing {
     unauthorised: Duration::from_secs(30),
     upload_stall: Duration::from_secs(1),
     sweep: Duration::from_millis(200),
+    erasure_settles: Duration::from_millis(500),
 };
 
 impl Service for Quick {

@@ -12,6 +12,7 @@ mod backlog;
 mod batch;
 mod consent;
 mod contacts;
+mod erasing;
 mod evidence;
 mod fairness;
 mod files;

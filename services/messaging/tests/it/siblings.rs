@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use outeract_domain::ContactId;
 use outeract_proto::connection::internal::v1::connection_internal_service_server::{
     ConnectionInternalService, ConnectionInternalServiceServer,
 };
@@ -16,7 +17,17 @@ use outeract_proto::connection::internal::v1::{
 use outeract_proto::tracking::internal::v1::tracking_internal_service_server::{
     TrackingInternalService, TrackingInternalServiceServer,
 };
-use outeract_proto::tracking::internal::v1::{EventRecord, RecordEventsRequest, RecordEventsResponse, RecordResult};
+use outeract_proto::tracking::internal::v1::{
+    EraseUserRequest as EraseEventsRequest, EraseUserResponse as EraseEventsResponse, EventRecord,
+    ListUserMessagesRequest, ListUserMessagesResponse, RecordEventsRequest, RecordEventsResponse, RecordResult,
+};
+use outeract_proto::tracking::v1::Event;
+use outeract_proto::webhook::internal::v1::webhook_internal_service_server::{
+    WebhookInternalService, WebhookInternalServiceServer,
+};
+use outeract_proto::webhook::internal::v1::{
+    EraseUserRequest, EraseUserResponse, PushConnectionsRequest, PushConnectionsResponse,
+};
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
@@ -37,9 +48,15 @@ pub(crate) struct State {
     pub(crate) tokens_asked: AtomicU64,
     pub(crate) connection_away: AtomicBool,
     pub(crate) tracking_away: AtomicBool,
+    /// Calls to erase users from stored webhooks.
+    pub(crate) erased: Mutex<Vec<EraseUserRequest>>,
+    /// Stored webhooks are not looked through yet.
+    pub(crate) webhooks_behind: AtomicBool,
+    /// Events that lost what they say.
+    pub(crate) blanked: AtomicU64,
 }
 
-/// Two services on one port.
+/// Three services on one port.
 #[derive(Debug)]
 pub(crate) struct Siblings {
     pub(crate) state: Arc<State>,
@@ -49,6 +66,7 @@ pub(crate) struct Siblings {
 
 struct Connection(Arc<State>);
 struct Tracking(Arc<State>);
+struct Webhook(Arc<State>);
 
 impl Siblings {
     pub(crate) async fn start() -> Self {
@@ -57,7 +75,8 @@ impl Siblings {
         let address = listener.local_addr().expect("an address");
         let router = tonic::transport::Server::builder()
             .add_service(ConnectionInternalServiceServer::new(Connection(Arc::clone(&state))))
-            .add_service(TrackingInternalServiceServer::new(Tracking(Arc::clone(&state))));
+            .add_service(TrackingInternalServiceServer::new(Tracking(Arc::clone(&state))))
+            .add_service(WebhookInternalServiceServer::new(Webhook(Arc::clone(&state))));
         #[expect(clippy::disallowed_methods, reason = "a test's own server")]
         let server = tokio::spawn(async move {
             router
@@ -106,6 +125,16 @@ impl Drop for Siblings {
 impl State {
     fn connection_is_here(&self) -> Result<(), Status> {
         if self.connection_away.load(Ordering::Relaxed) {
+            Err(Status::unavailable("away"))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl State {
+    fn tracking_is_here(&self) -> Result<(), Status> {
+        if self.tracking_away.load(Ordering::Relaxed) {
             Err(Status::unavailable("away"))
         } else {
             Ok(())
@@ -192,9 +221,7 @@ impl TrackingInternalService for Tracking {
         &self,
         request: Request<RecordEventsRequest>,
     ) -> Result<Response<RecordEventsResponse>, Status> {
-        if self.0.tracking_away.load(Ordering::Relaxed) {
-            return Err(Status::unavailable("away"));
-        }
+        self.0.tracking_is_here()?;
         let mut events = self.0.events.lock().expect("events");
         let results = request.into_inner().events.into_iter().map(|event| {
             let id = Uuid::from_slice(&event.id).expect("an id");
@@ -207,6 +234,87 @@ impl TrackingInternalService for Tracking {
         });
         Ok(Response::new(RecordEventsResponse {
             results: results.collect(),
+        }))
+    }
+
+    async fn list_user_messages(
+        &self,
+        request: Request<ListUserMessagesRequest>,
+    ) -> Result<Response<ListUserMessagesResponse>, Status> {
+        self.0.tracking_is_here()?;
+        let contact = request.into_inner().contact_id;
+        let events = self.0.events.lock().expect("events");
+        let outbound = events.values().filter(|record| {
+            record
+                .event
+                .as_ref()
+                .is_some_and(|event| event.event_type == "message.outbound" && names(event, &contact))
+        });
+        Ok(Response::new(ListUserMessagesResponse {
+            message_ids: outbound.map(|record| record.id.clone()).collect(),
+            next: 0,
+        }))
+    }
+
+    async fn erase_user(&self, request: Request<EraseEventsRequest>) -> Result<Response<EraseEventsResponse>, Status> {
+        self.0.tracking_is_here()?;
+        let contact = request.into_inner().contact_id;
+        let mut events = self.0.events.lock().expect("events");
+        let named: HashSet<Vec<u8>> = events
+            .values()
+            .filter(|record| record.event.as_ref().is_some_and(|event| names(event, &contact)))
+            .map(|record| record.id.clone())
+            .collect();
+        for record in events.values_mut() {
+            if !named.contains(&record.id) && !named.contains(&record.origin_event_id) {
+                continue;
+            }
+            if let Some(event) = record.event.as_mut().filter(|event| !event.erased) {
+                event.erased = true;
+                event.payload = None;
+                let parties = event
+                    .edges
+                    .iter_mut()
+                    .flat_map(|edges| [&mut edges.sent_by, &mut edges.sent_to]);
+                for party in parties.flatten() {
+                    party.external_id.clear();
+                }
+                self.0.blanked.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        Ok(Response::new(EraseEventsResponse {
+            done: true,
+            events: i64::try_from(self.0.blanked.load(Ordering::Relaxed)).expect("few"),
+            ..EraseEventsResponse::default()
+        }))
+    }
+}
+
+/// Whether the contact took part.
+fn names(event: &Event, contact: &[u8]) -> bool {
+    let contact = ContactId::from_slice(contact).expect("a contact").to_string();
+    let parties = event
+        .edges
+        .iter()
+        .flat_map(|edges| edges.sent_by.iter().chain(&edges.sent_to));
+    parties.into_iter().any(|party| party.platform_user_id == contact)
+}
+
+#[tonic::async_trait]
+impl WebhookInternalService for Webhook {
+    async fn push_connections(
+        &self,
+        _: Request<PushConnectionsRequest>,
+    ) -> Result<Response<PushConnectionsResponse>, Status> {
+        Err(Status::unimplemented("not asked of it here"))
+    }
+
+    async fn erase_user(&self, request: Request<EraseUserRequest>) -> Result<Response<EraseUserResponse>, Status> {
+        self.0.erased.lock().expect("calls").push(request.into_inner());
+        Ok(Response::new(EraseUserResponse {
+            done: !self.0.webhooks_behind.load(Ordering::Relaxed),
+            erased: 3,
+            scanned: 5,
         }))
     }
 }

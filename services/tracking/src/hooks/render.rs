@@ -39,6 +39,8 @@ struct Envelope<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     received_at: Option<String>,
     late: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    erased: bool,
     payload: Value,
     edges: Map<String, Value>,
 }
@@ -69,6 +71,7 @@ pub(crate) fn render(
         received_at: moment(event.receive_time.as_ref()),
         occurred_at,
         late: event.late,
+        erased: event.erased,
     };
     serde_json::to_vec(&envelope).map_err(|_| Unrenderable)
 }

@@ -94,6 +94,7 @@ fn contact(event: &Event) -> Option<Uuid> {
     let named = match &event.payload {
         Some(Payload::UserMerged(merged)) => &merged.target_user_id,
         Some(Payload::Suppression(suppression)) => &suppression.platform_user_id,
+        Some(Payload::UserErased(erased)) => &erased.platform_user_id,
         _ => {
             let edges = event.edges.as_ref()?;
             let parties = edges.sent_by.iter().chain(&edges.sent_to);

@@ -3,6 +3,7 @@
 pub(crate) mod consumer;
 pub(crate) mod contact;
 pub(crate) mod delivery;
+pub(crate) mod erasure;
 pub(crate) mod event;
 pub(crate) mod event_type;
 pub(crate) mod head;

@@ -9,6 +9,7 @@
 
 mod acknowledge;
 mod contact;
+mod erase;
 mod get;
 mod hooks;
 mod hooks_life;

@@ -39,7 +39,7 @@ use tonic::transport::{Channel, Server};
 use tonic::{Code, Request, Response, Status as GrpcStatus, Streaming};
 
 pub(crate) const LONG: Duration = Duration::from_secs(20);
-const SECRET: &str = "a secret of a sibling, long enough to count";
+pub(crate) const SECRET: &str = "a secret of a sibling, long enough to count";
 const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nhash:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
 
 type Keys = Arc<Mutex<HashMap<Vec<u8>, (ApplicationId, [u8; 32])>>>;

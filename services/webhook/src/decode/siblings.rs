@@ -160,7 +160,7 @@ fn applied(result: ItemResult) -> Result<Applied, Failure> {
             let message = EventId::from_slice(&result.message_id).map(Applied::Status);
             contact.or(message).ok_or(BROKEN)
         }
-        ItemOutcome::Orphaned => Ok(Applied::Kept),
+        ItemOutcome::Orphaned | ItemOutcome::Erased => Ok(Applied::Kept),
         ItemOutcome::Refused => Ok(Applied::Refused(result.reason)),
         ItemOutcome::Unspecified => Err(BROKEN),
     }

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
 use outeract_domain::PhoneNumberId;
+use outeract_events::timestamp;
 use outeract_postgres::run_tx;
 use outeract_proto::webhook::internal::v1::{EraseUserRequest, EraseUserResponse};
 use outeract_rpc::{Fault, Reply, Violation};
+use time::OffsetDateTime;
 use tonic::{Request, Response};
 use uuid::Uuid;
 
@@ -26,10 +28,14 @@ pub(super) async fn erase_user(rpc: &Rpc, request: Request<EraseUserRequest>) ->
     let request = request.into_inner();
     let application = uuid("application_id", &request.application_id)?;
     let id = uuid("erasure_id", &request.erasure_id)?;
+    let times = (
+        time("receive_time_from", request.receive_time_from.as_ref())?,
+        time("receive_time_to", request.receive_time_to.as_ref())?,
+    );
     let identities = check(request).map_err(Fault::invalid_many)?;
     let progress = match erasure::progress(&rpc.db, id, application).await.map_err(fault)? {
         Some(progress) => progress,
-        None => begin(rpc, id, application, &identities).await?,
+        None => begin(rpc, id, application, &identities, times).await?,
     };
     Ok(Response::new(EraseUserResponse {
         done: progress.done,
@@ -38,10 +44,16 @@ pub(super) async fn erase_user(rpc: &Rpc, request: Request<EraseUserRequest>) ->
     }))
 }
 
-async fn begin(rpc: &Rpc, id: Uuid, application: Uuid, identities: &Identities) -> Result<Progress, Fault> {
+async fn begin(
+    rpc: &Rpc,
+    id: Uuid,
+    application: Uuid,
+    identities: &Identities,
+    times: (Option<OffsetDateTime>, Option<OffsetDateTime>),
+) -> Result<Progress, Fault> {
     let sealed = identities.seal(application, id, &rpc.keyring, &*rpc.random);
     let begun = run_tx(&rpc.db, "erasure.begin", async move |connection| {
-        erasure::begin(connection, id, application, &sealed, MOST).await
+        erasure::begin(connection, id, application, &sealed, times, MOST).await
     });
     if !begun.await.map_err(fault)? {
         return Err(Fault::overloaded(FULL));
@@ -56,6 +68,11 @@ async fn begin(rpc: &Rpc, id: Uuid, application: Uuid, identities: &Identities) 
 
 fn uuid(path: &str, bytes: &[u8]) -> Result<Uuid, Fault> {
     Uuid::from_slice(bytes).map_err(|_| Fault::invalid(path, "must be the 16 bytes of a UUID"))
+}
+
+fn time(path: &'static str, time: Option<&prost_types::Timestamp>) -> Result<Option<OffsetDateTime>, Fault> {
+    let read = |time| timestamp::from_proto(time).ok_or_else(|| Fault::invalid(path, "must be a time"));
+    time.map(read).transpose()
 }
 
 /// Whom to erase, checked.

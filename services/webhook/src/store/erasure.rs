@@ -1,6 +1,7 @@
 //! Users to be erased from stored webhooks.
 
 use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::post::Post;
@@ -65,12 +66,13 @@ pub(crate) async fn progress(db: &PgPool, id: Uuid, application_id: Uuid) -> sql
     .await
 }
 
-/// Begins an erasure, unless it is there already or `most` are under way. Whether it is there now.
+/// Begins an erasure of what was received between these times, unless it is there already or `most` are under way. Whether it is there now.
 pub(crate) async fn begin(
     connection: &mut PgConnection,
     id: Uuid,
     application_id: Uuid,
     identities: &[u8],
+    (from, to): (Option<OffsetDateTime>, Option<OffsetDateTime>),
     most: i64,
 ) -> sqlx::Result<bool> {
     // Ids are made a moment before their posts are stored, by other clocks: the heads say which posts were there, the id only where to stop looking.
@@ -78,7 +80,8 @@ pub(crate) async fn begin(
         r#"
         insert into webhook.erasure (id, application_id, created_at, identities, heads, reached, before)
         select $1, $2, webhook.now_(), $3, (select array_agg(head order by lane) from webhook.lane),
-               '00000000-0000-0000-0000-000000000000', webhook.first_id(webhook.now_() + interval '10 minutes')
+               coalesce(webhook.first_id($5::timestamptz - interval '10 minutes'), '00000000-0000-0000-0000-000000000000'),
+               webhook.first_id(least($6::timestamptz, webhook.now_()) + interval '10 minutes')
         where (select count(*) from webhook.erasure where ended_at is null) < $4
         on conflict (id) do nothing
         "#,
@@ -86,6 +89,8 @@ pub(crate) async fn begin(
         application_id,
         identities,
         most,
+        from,
+        to,
     )
     .execute(&mut *connection)
     .await?;

@@ -24,6 +24,7 @@ fn request(application: ApplicationId, numbers: &[&str], erasure: u128) -> Erase
         wa_ids: vec![ANN.to_owned()],
         user_ids: vec!["US.1".to_owned()],
         phone_number_ids: numbers.iter().map(|number| (*number).to_owned()).collect(),
+        ..EraseUserRequest::default()
     }
 }
 

@@ -22,7 +22,10 @@ use outeract_proto::messaging::internal::v1::{ApplyItemsRequest, ApplyItemsRespo
 use outeract_proto::tracking::internal::v1::tracking_internal_service_server::{
     TrackingInternalService, TrackingInternalServiceServer,
 };
-use outeract_proto::tracking::internal::v1::{EventRecord, RecordEventsRequest, RecordEventsResponse, RecordResult};
+use outeract_proto::tracking::internal::v1::{
+    EraseUserRequest, EraseUserResponse, EventRecord, ListUserMessagesRequest, ListUserMessagesResponse,
+    RecordEventsRequest, RecordEventsResponse, RecordResult,
+};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -288,5 +291,13 @@ impl TrackingInternalService for Siblings {
             return Err(Status::unavailable("recorded, and told to fail"));
         }
         Ok(Response::new(RecordEventsResponse { results }))
+    }
+
+    async fn list_user_messages(&self, _: Request<ListUserMessagesRequest>) -> Reply<ListUserMessagesResponse> {
+        Err(Status::unimplemented("not asked of it here"))
+    }
+
+    async fn erase_user(&self, _: Request<EraseUserRequest>) -> Reply<EraseUserResponse> {
+        Err(Status::unimplemented("not asked of it here"))
     }
 }

@@ -5,6 +5,7 @@ use base64::prelude::{BASE64_STANDARD, BASE64_STANDARD_NO_PAD};
 use outeract_domain::{ApplicationId, ConnectionId, EventId, FileId, event_id};
 use outeract_proto::messaging::internal::v1::InboundMedia;
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use crate::files::{Files, Kind, MimeType, State};
 use crate::store::fetch::{self as store, Announced};
@@ -14,6 +15,8 @@ use crate::store::{DbError, run};
 pub(crate) struct Announcement<'a> {
     pub application: ApplicationId,
     pub connection: ConnectionId,
+    /// Who sent it.
+    pub contact: Uuid,
     /// The message's event.
     pub event: EventId,
     /// When the user sent it, by Meta's clock.
@@ -65,6 +68,7 @@ impl Files {
             file: id.uuid(),
             application: medium.application.uuid(),
             connection: medium.connection.uuid(),
+            contact: medium.contact,
             event: medium.event.uuid(),
             // What is no id is none that Meta knows.
             media_id: if media.media_id.len() <= ID {

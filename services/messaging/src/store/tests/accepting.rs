@@ -131,7 +131,7 @@ async fn an_identity_keeps_its_contact() {
         value,
         contact,
     };
-    let made = contact::introduce(&mut conn, &[identity(PHONE, "+14155551234", contacts[0])])
+    let made = contact::introduce(&mut conn, &[identity(PHONE, "+14155551234", contacts[0])], &[])
         .await
         .expect("made");
     assert_eq!(made.len(), 1);
@@ -141,6 +141,7 @@ async fn an_identity_keeps_its_contact() {
             identity(PHONE, "+14155551234", contacts[1]),
             identity(USER, "US.1", contacts[0]),
         ],
+        &[],
     )
     .await
     .expect("made");
@@ -185,7 +186,7 @@ async fn a_recipient_is_found_by_its_other_form_and_by_its_own_first() {
         identity(USER, "BR.1", other),
         identity(PARENT, "BR.ENT.1", without),
     ];
-    contact::introduce(&mut conn, &known).await.expect("made");
+    contact::introduce(&mut conn, &known, &[]).await.expect("made");
     let recipients: Vec<Recipient> = [
         "+551187654321",
         "+5521987654321",

@@ -38,7 +38,7 @@ impl World {
                 contact: *contact,
             })
             .collect();
-        contact::introduce(&mut *self.conn().await, &identities)
+        contact::introduce(&mut *self.conn().await, &identities, &[])
             .await
             .expect("made");
         contacts

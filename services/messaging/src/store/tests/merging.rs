@@ -23,7 +23,7 @@ impl World {
             value,
             contact,
         };
-        let made = contact::introduce(&mut *self.conn().await, &[identity])
+        let made = contact::introduce(&mut *self.conn().await, &[identity], &[])
             .await
             .expect("made");
         assert_eq!(made.len(), 1);

@@ -246,7 +246,9 @@ async fn an_erasure_waits_for_what_was_stored_before_it_and_forgets_whom_it_eras
     let mut connection = pool.acquire().await.unwrap();
     let (first, second, application) = (Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(9));
     let begin = async |connection: &mut sqlx::PgConnection, id, application| {
-        erasure::begin(connection, id, application, b"sealed", 2).await.unwrap()
+        erasure::begin(connection, id, application, b"sealed", (None, None), 2)
+            .await
+            .unwrap()
     };
     assert!(begin(&mut connection, first, application).await);
     assert!(begin(&mut connection, first, application).await, "it is there");
