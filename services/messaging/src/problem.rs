@@ -23,6 +23,8 @@ pub(crate) const TEMPLATE_NOT_APPROVED: &str = "TEMPLATE_NOT_APPROVED";
 pub(crate) const OUTSIDE_MESSAGING_WINDOW: &str = "OUTSIDE_MESSAGING_WINDOW";
 /// The user wants no marketing.
 pub(crate) const RECIPIENT_OPTED_OUT: &str = "RECIPIENT_OPTED_OUT";
+/// The message waited for as long as messages are kept.
+pub(crate) const RETENTION_ENDED: &str = "RETENTION_ENDED";
 /// The portfolio has written to as many users in 24 hours as Meta allows outside their windows.
 pub(crate) const QUOTA_EXHAUSTED: &str = "QUOTA_EXHAUSTED";
 
@@ -54,6 +56,7 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
         FILE_GONE => "A file of the message was deleted before it was sent.",
         TEMPLATE_REJECTED => "Meta rejected the template.",
         TEMPLATE_NOT_APPROVED => "Meta has not approved the template, or not again.",
+        RETENTION_ENDED => "The message waited for as long as messages are kept.",
         QUOTA_EXHAUSTED => {
             "The business portfolio has written to as many users in 24 hours as Meta allows outside their windows."
         }

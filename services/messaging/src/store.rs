@@ -25,6 +25,7 @@ pub(crate) mod quota;
 pub(crate) mod receipt;
 pub(crate) mod record;
 pub(crate) mod resolve;
+pub(crate) mod retire;
 mod run;
 pub(crate) mod sandbox;
 pub(crate) mod settle;

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use crate::store::{DbError, apply, consent, file, outbox, queue, quota, template_sync, upkeep};
+use crate::store::{DbError, apply, consent, file, outbox, queue, quota, retire, template_sync, upkeep};
 
 const PARTITIONS: Duration = Duration::from_hours(1);
 const MEASURES: Duration = Duration::from_secs(15);
@@ -41,6 +41,7 @@ async fn tidy(db: &PgPool, worker: Uuid, first: bool) -> Result<(), DbError> {
     let mut conn = db.acquire().await?;
     let mine = upkeep::lease(&mut conn, "tidy", worker, PARTITIONS.as_secs_f64() * 1.5).await?;
     if mine || first {
+        retire(&mut conn).await?;
         let strays = upkeep::maintain_partitions(&mut conn).await?;
         metrics::gauge!("messaging_default_partition_rows").set(strays as f64);
         if strays > 0 {
@@ -57,6 +58,21 @@ async fn tidy(db: &PgPool, worker: Uuid, first: bool) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Before their partitions go. Running twice at a time does no harm.
+async fn retire(conn: &mut PgConnection) -> sqlx::Result<()> {
+    loop {
+        let retired = retire::retire(conn, PAGE).await?;
+        if retired.is_empty() {
+            return Ok(());
+        }
+        metrics::counter!("messaging_retired_total").increment(retired.len() as u64);
+        tracing::warn!(
+            messages = retired.len(),
+            "Messages waited for as long as messages are kept: they ended"
+        );
+    }
+}
+
 async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
     let mut purged = apply::expire_orphans(conn).await?;
     metrics::counter!("messaging_orphans_expired_total").increment(purged);
@@ -69,6 +85,7 @@ async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
     loop {
         let gone = upkeep::purge_keys(conn, PAGE).await?
             + upkeep::purge_wamids(conn, PAGE).await?
+            + upkeep::purge_attempts(conn, PAGE).await?
             + upkeep::purge_fallbacks(conn, PAGE).await?
             + file::purge_media(conn, PAGE).await?;
         purged += gone;

@@ -12,6 +12,7 @@ mod plans;
 mod quota;
 mod receipts;
 mod recording;
+mod retiring;
 mod settling;
 mod templates;
 mod waiting;

@@ -14,7 +14,7 @@ use outeract_proto::tracking::v1::StatusPayload;
 use time::OffsetDateTime;
 
 use super::account::{Fate, Owner};
-use super::bisect::Stalled;
+use super::bisect::{Patience, Stalled};
 use super::content;
 use super::reader::{Batch, Item};
 use super::route::{Destination, Target};
@@ -39,7 +39,12 @@ const MAX_CALLBACK: usize = 128;
 const MAX_TEXT: usize = 256;
 
 /// Applies the items that have a destination, and says what became of every item, in order.
-pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Target>) -> Result<Vec<Fate>, Stalled> {
+pub(crate) async fn apply(
+    siblings: &Siblings,
+    batch: &Batch,
+    targets: Vec<Target>,
+    patience: Patience,
+) -> Result<Vec<Fate>, Stalled> {
     let mut routed = Vec::new();
     let mut wire = Vec::new();
     // Whatever is not said otherwise below was applied.
@@ -75,7 +80,7 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
     let applied = if wire.is_empty() {
         Vec::new()
     } else {
-        siblings.apply(&wire).await?
+        siblings.apply(&wire, patience).await?
     };
     let mut events = Vec::new();
     let mut recorded = Vec::new();
@@ -92,7 +97,7 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
     let results = if events.is_empty() {
         Vec::new()
     } else {
-        siblings.record(&events).await?
+        siblings.record(&events, patience).await?
     };
     for (one, result) in recorded.into_iter().zip(results) {
         fates[one.index] = match result {

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 use super::account;
 use super::reader::{self, Batch};
 use super::route::{BehindParked, Routes};
-use super::{Backoff, Decoder, MAX_BYTES, MAX_POSTS, Waiting};
+use super::{Backoff, Decoder, MAX_BYTES, MAX_POSTS, Patience, Rounds, Waiting};
 use crate::park;
 use crate::store::{cursor, post};
 
@@ -40,7 +40,7 @@ impl Decoder {
     /// Decodes a lane whenever this process holds its lease, until the process stops.
     pub(crate) async fn lane(self: Arc<Self>, lane: usize) {
         let mut lease = Lease::None;
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut rounds) = (Backoff::new(), Rounds::default());
         while !self.stop.is_stopping() {
             tokio::select! {
                 () = self.stop.soft().cancelled() => break,
@@ -49,9 +49,9 @@ impl Decoder {
             }
             while self.goes_on() {
                 let begun = Instant::now();
-                match self.step(lane, &mut lease).await {
+                match self.step(lane, &mut lease, rounds.patience()).await {
                     Ok(Some(posts)) => {
-                        backoff.reset();
+                        (backoff, rounds) = (Backoff::new(), Rounds::default());
                         if posts < FEW {
                             self.pause(PACE.saturating_sub(begun.elapsed())).await;
                         }
@@ -59,6 +59,7 @@ impl Decoder {
                     Ok(None) => break,
                     Err(waiting) => {
                         waiting.report("lane");
+                        rounds.failed(&waiting);
                         // Whether the last statement was committed may be unknown: ask for the cursor.
                         lease = Lease::None;
                         self.pause(backoff.next()).await;
@@ -70,8 +71,8 @@ impl Decoder {
         let _ = cursor::release(&self.db, lane as i16, self.holder).await;
     }
 
-    /// Decodes one batch, and gives the number of its posts. None when there is nothing to do here.
-    async fn step(&self, lane: usize, lease: &mut Lease) -> Result<Option<usize>, Waiting> {
+    /// Decodes one batch, and gives the number of its posts. None when there is nothing to do here. The last of the patience is for one post alone.
+    async fn step(&self, lane: usize, lease: &mut Lease, patience: Patience) -> Result<Option<usize>, Waiting> {
         let head = self.board.head(lane);
         match *lease {
             Lease::Others { since } if since.elapsed() < LEAVE => return Ok(None),
@@ -90,7 +91,8 @@ impl Decoder {
             return Ok(None);
         };
         let posts = if decoded < head {
-            post::after(&self.db, lane as i16, decoded, MAX_POSTS, MAX_BYTES).await?
+            let most = if patience == Patience::Last { 1 } else { MAX_POSTS };
+            post::after(&self.db, lane as i16, decoded, most, MAX_BYTES).await?
         } else {
             Vec::new()
         };
@@ -100,7 +102,7 @@ impl Decoder {
         let count = posts.len();
         let batch = reader::read(posts, &self.keyring).await?;
         let span = trace::root_span("webhook.decode");
-        let advanced = self.batch(lane, decoded, last, batch).instrument(span).await?;
+        let advanced = self.batch(lane, (decoded, last), batch, patience).instrument(span).await?;
         *lease = if advanced {
             Lease::Ours { since, decoded: last }
         } else {
@@ -110,14 +112,20 @@ impl Decoder {
     }
 
     /// Takes a batch to its end. `false` when another decoder has been here first.
-    async fn batch(&self, lane: usize, from: i64, to: i64, batch: Batch) -> Result<bool, Waiting> {
+    async fn batch(
+        &self,
+        lane: usize,
+        (from, to): (i64, i64),
+        batch: Batch,
+        patience: Patience,
+    ) -> Result<bool, Waiting> {
         let routes = Routes::load(&self.db, &batch.items, &self.keyring).await?;
         let targets = batch
             .items
             .iter()
             .map(|item| routes.of_item(item, BehindParked::Wait))
             .collect();
-        let fates = self.apply(&batch, targets).await?;
+        let fates = self.apply(&batch, targets, patience).await?;
         let (decoded, items) = (batch.posts.len(), batch.items.len() as u64);
         let end = park::End {
             lane: lane as i16,

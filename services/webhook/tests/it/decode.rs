@@ -232,7 +232,7 @@ async fn busy_or_broken_siblings_quarantine_nothing() {
         suite.siblings.world().tracking_fails = (n % 2 == 1).then_some(code);
         instance.stored(&one_text("7", "1", &format!("wamid.{n}"))).await;
         // The second attempt shows that the first one changed nothing.
-        let tries = if code == Code::Internal { 4 } else { 2 };
+        let tries = if code == Code::Internal { 8 } else { 2 };
         eventually(LONG, async || suite.siblings.world().failures >= before + tries).await;
         assert_eq!(suite.accounts().await[0], n as i64, "{code:?}");
         if n == 0 {
