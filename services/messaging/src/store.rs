@@ -5,6 +5,7 @@
 pub(crate) mod accept;
 pub(crate) mod apply;
 pub(crate) mod aside;
+pub(crate) mod brake;
 pub(crate) mod connection;
 pub(crate) mod consent;
 pub(crate) mod contact;

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use crate::store::{DbError, apply, consent, file, outbox, queue, quota, retire, template_sync, upkeep};
+use crate::store::{DbError, apply, brake, consent, file, outbox, queue, quota, retire, template_sync, upkeep};
 
 const PARTITIONS: Duration = Duration::from_hours(1);
 const MEASURES: Duration = Duration::from_secs(15);
@@ -76,7 +76,7 @@ async fn retire(conn: &mut PgConnection) -> sqlx::Result<()> {
 async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
     let mut purged = apply::expire_orphans(conn).await?;
     metrics::counter!("messaging_orphans_expired_total").increment(purged);
-    purged += consent::forget_lifted(conn).await?;
+    purged += consent::forget_lifted(conn).await? + brake::purge(conn).await?;
     let mut after = (String::new(), Uuid::nil());
     while let (Some(last), gone) = quota::purge(conn, (&after.0, after.1), PAGE).await? {
         purged += gone.unsigned_abs();

@@ -2,6 +2,7 @@
 
 mod accepting;
 mod aside;
+mod braking;
 mod consenting;
 mod evidence;
 mod files;
