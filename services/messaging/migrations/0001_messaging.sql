@@ -51,10 +51,11 @@ CREATE TABLE messaging.lease (
     until timestamptz NOT NULL
 );
 
--- How far the decoding of webhooks is: while it is behind, silence about a message proves nothing.
+-- How far the decoding of webhooks is: while it is behind, silence about a message proves nothing. Nor does it when no webhook comes at all: `heard_at` is when the newest decoded one came.
 CREATE TABLE messaging.ingest_health (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     healthy_since timestamptz,
+    heard_at timestamptz,
     reported_at timestamptz NOT NULL
 );
 

@@ -447,6 +447,23 @@ BEGIN
     DELETE FROM messaging.portfolio p WHERE p.id = source;
 END $$;
 
+-- === What Meta holds back ===
+
+-- Until when Meta takes nothing, by its own answers: what the owner of a number learned, its next owner and every other process know. Scopes: 1 phone number, 2 its campaigns, 3 WABA,
+-- 4 its campaigns, 5 the Meta app, whose key is empty. `probe`: after that one message is tried before the others. `reason` is that of the answer.
+--
+-- Users are not here: there can be as many as recipients, and each would cost a write per answer. The message that met such an answer waits by its own row; should its number change hands
+-- meanwhile, one more message to that user may be sent too soon, and Meta's answer, a definite one, holds the user back again.
+CREATE TABLE messaging.brake (
+    scope smallint NOT NULL,
+    key text COLLATE "C" NOT NULL,
+    since timestamptz NOT NULL,
+    until timestamptz NOT NULL,
+    probe boolean NOT NULL,
+    reason text NOT NULL,
+    PRIMARY KEY (scope, key)
+) WITH (fillfactor = 50);
+
 -- === Operators ===
 
 -- What is held back. Scopes: 1 phone number id, 2 connection, 3 application; `key` is its digits, or the text of its UUID.

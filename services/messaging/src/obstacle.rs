@@ -4,12 +4,16 @@ use outeract_events::timestamp;
 use outeract_proto::messaging::v1::Obstacle;
 use time::OffsetDateTime;
 
+use crate::problem;
+use crate::store::brake::{self, Standing};
+
 /// Reasons beside those of Meta's refusals; `proto/README.md` explains them.
 const SCHEDULED: &str = "SCHEDULED";
 const HELD: &str = "HELD";
 const HELD_BY_OPERATOR: &str = "HELD_BY_OPERATOR";
 const CONNECTION_NOT_ACTIVE: &str = "CONNECTION_NOT_ACTIVE";
 const CONNECTION_PAUSED: &str = "CONNECTION_PAUSED";
+const BRAKED: &str = "BRAKED";
 const WAITING_FOR_EARLIER_MESSAGE: &str = "WAITING_FOR_EARLIER_MESSAGE";
 const WAITING_FOR_TURN: &str = "WAITING_FOR_TURN";
 
@@ -66,6 +70,22 @@ pub(crate) fn connection_not_active() -> Obstacle {
 /// Its connection is paused.
 pub(crate) fn connection_paused() -> Obstacle {
     obstacle(CONNECTION_PAUSED, "The connection is paused.", None)
+}
+
+/// An answer of Meta's to another message holds back whoever is in its scope.
+pub(crate) fn braked(brake: &Standing) -> Obstacle {
+    let who = match brake.scope {
+        brake::NUMBER => "the number",
+        brake::NUMBER_CAMPAIGNS => "the number's campaigns",
+        brake::WABA => "the WhatsApp Business Account",
+        brake::WABA_CAMPAIGNS => "the WhatsApp Business Account's campaigns",
+        _ => "the Meta app",
+    };
+    let why = problem::of_reason(&brake.reason, None, true).message;
+    Obstacle {
+        message: format!("An answer of Meta's to another message holds {who} back: {why}"),
+        ..obstacle(BRAKED, "", Some(brake.until))
+    }
 }
 
 /// An earlier message to the same recipient goes first.

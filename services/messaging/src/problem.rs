@@ -23,6 +23,8 @@ pub(crate) const TEMPLATE_NOT_APPROVED: &str = "TEMPLATE_NOT_APPROVED";
 pub(crate) const OUTSIDE_MESSAGING_WINDOW: &str = "OUTSIDE_MESSAGING_WINDOW";
 /// The user wants no marketing.
 pub(crate) const RECIPIENT_OPTED_OUT: &str = "RECIPIENT_OPTED_OUT";
+/// The message waited for as long as messages are kept.
+pub(crate) const RETENTION_ENDED: &str = "RETENTION_ENDED";
 /// The portfolio has written to as many users in 24 hours as Meta allows outside their windows.
 pub(crate) const QUOTA_EXHAUSTED: &str = "QUOTA_EXHAUSTED";
 /// Meta lets the account begin nothing for now.
@@ -63,6 +65,7 @@ fn sentence(reason: &str, meta_code: Option<i32>) -> &'static str {
         ACCOUNT_RESTRICTED => {
             "Meta restricts the account: until that is lifted, only users who wrote within 24 hours can be written to."
         }
+        RETENTION_ENDED => "The message waited for as long as messages are kept.",
         QUOTA_EXHAUSTED => {
             "The business portfolio has written to as many users in 24 hours as Meta allows outside their windows."
         }

@@ -2,6 +2,7 @@
 //!
 //! A push reaches one process; the others see it in the database within [`Timing::refresh`](crate::config::Timing), and a pull of everything repairs what a lost push left behind.
 
+mod brakes;
 mod holds;
 mod keep;
 
@@ -21,8 +22,10 @@ use crate::limits::tier;
 use crate::store::{DbError, connection as store, quota, run};
 use crate::vault::Vault;
 
+use self::brakes::Brakes;
 use self::holds::Holds;
 
+pub(crate) use self::brakes::{Brake, keep_brakes};
 pub(crate) use self::holds::keep_holds;
 pub(crate) use self::keep::{Keeper, keep};
 
@@ -58,6 +61,7 @@ struct Inner {
     vault: Vault,
     known: RwLock<Known>,
     holds: RwLock<Holds>,
+    brakes: Brakes,
     changes: watch::Sender<u64>,
 }
 
@@ -111,6 +115,7 @@ impl Projection {
             vault,
             known: RwLock::default(),
             holds: RwLock::default(),
+            brakes: Brakes::default(),
             changes: watch::Sender::new(0),
         }))
     }

@@ -326,6 +326,11 @@ fn look_after(context: &Context, keeper: &Arc<Keeper>, projection: &Projection, 
         projection::keep_holds(projection.clone(), timing, context.stop.clone()),
     );
     context.tasks.spawn(
+        "projection.brakes",
+        OnExit::StopProcess,
+        projection::keep_brakes(projection.clone(), timing, context.stop.clone()),
+    );
+    context.tasks.spawn(
         "upkeep",
         OnExit::StopProcess,
         upkeep::keep_house(context.db.clone(), worker, context.stop.clone()),

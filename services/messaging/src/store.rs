@@ -5,6 +5,7 @@
 pub(crate) mod accept;
 pub(crate) mod apply;
 pub(crate) mod aside;
+pub(crate) mod brake;
 pub(crate) mod connection;
 pub(crate) mod consent;
 pub(crate) mod contact;
@@ -27,6 +28,7 @@ pub(crate) mod quota;
 pub(crate) mod receipt;
 pub(crate) mod record;
 pub(crate) mod resolve;
+pub(crate) mod retire;
 mod run;
 pub(crate) mod sandbox;
 pub(crate) mod settle;

@@ -8,7 +8,9 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
-use crate::store::{DbError, apply, consent, erasure, file, outbox, queue, quota, template_sync, upkeep};
+use crate::store::{
+    DbError, apply, brake, consent, erasure, file, outbox, queue, quota, retire, template_sync, upkeep,
+};
 
 const PARTITIONS: Duration = Duration::from_hours(1);
 const MEASURES: Duration = Duration::from_secs(15);
@@ -43,6 +45,7 @@ async fn tidy(db: &PgPool, worker: Uuid, first: bool) -> Result<(), DbError> {
     let mut conn = db.acquire().await?;
     let mine = upkeep::lease(&mut conn, "tidy", worker, PARTITIONS.as_secs_f64() * 1.5).await?;
     if mine || first {
+        retire(&mut conn).await?;
         let strays = upkeep::maintain_partitions(&mut conn).await?;
         metrics::gauge!("messaging_default_partition_rows").set(strays as f64);
         if strays > 0 {
@@ -59,10 +62,25 @@ async fn tidy(db: &PgPool, worker: Uuid, first: bool) -> Result<(), DbError> {
     Ok(())
 }
 
+/// Before their partitions go. Running twice at a time does no harm.
+async fn retire(conn: &mut PgConnection) -> sqlx::Result<()> {
+    loop {
+        let retired = retire::retire(conn, PAGE).await?;
+        if retired.is_empty() {
+            return Ok(());
+        }
+        metrics::counter!("messaging_retired_total").increment(retired.len() as u64);
+        tracing::warn!(
+            messages = retired.len(),
+            "Messages waited for as long as messages are kept: they ended"
+        );
+    }
+}
+
 async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
     let mut purged = apply::expire_orphans(conn).await?;
     metrics::counter!("messaging_orphans_expired_total").increment(purged);
-    purged += consent::forget_lifted(conn).await?;
+    purged += consent::forget_lifted(conn).await? + brake::purge(conn).await?;
     let mut after = (String::new(), Uuid::nil());
     while let (Some(last), gone) = quota::purge(conn, (&after.0, after.1), PAGE).await? {
         purged += gone.unsigned_abs();
@@ -71,6 +89,7 @@ async fn purge(conn: &mut PgConnection) -> sqlx::Result<u64> {
     loop {
         let gone = upkeep::purge_keys(conn, PAGE).await?
             + upkeep::purge_wamids(conn, PAGE).await?
+            + upkeep::purge_attempts(conn, PAGE).await?
             + upkeep::purge_fallbacks(conn, PAGE).await?
             + file::purge_media(conn, PAGE).await?
             + erasure::purge(conn, PROOFS, PAGE).await?;

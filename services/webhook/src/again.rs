@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::decode::account::{Fate, Head, Owner, Place, text};
-use crate::decode::{Batch, BehindParked, Decoder, Item, Routes, Target, Waiting, read};
+use crate::decode::{Batch, BehindParked, Decoder, Item, Patience, Routes, Target, Waiting, read};
 use crate::reason;
 use crate::store::Outcome;
 use crate::store::again::{self, PostAccount, Row};
@@ -95,7 +95,7 @@ impl Decoder {
         };
         let targets: Vec<Target> = batch.items.iter().zip(&owners).map(route).collect();
         let proven: Vec<bool> = targets.iter().map(Result::is_ok).collect();
-        let fates = self.apply(&batch, targets).await?;
+        let fates = self.apply(&batch, targets, Patience::Waits).await?;
         for ((((post, index), fate), proven), (item, (_, settled))) in places
             .into_iter()
             .zip(fates)

@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::board::Board;
 use account::Fate;
-pub(crate) use bisect::Stalled;
+pub(crate) use bisect::{Patience, Stalled};
 pub(crate) use reader::{Batch, Item, KeyMissing, read};
 pub(crate) use route::{BehindParked, Routes, Target};
 pub(crate) use siblings::Siblings;
@@ -63,6 +63,14 @@ pub(crate) const MAX_POSTS: i64 = 512;
 /// As [`MAX_POSTS`].
 pub(crate) const MAX_BYTES: i64 = 4 << 20;
 
+/// How often in a row a sibling failed over what it was given, and took nothing: it may be broken, or all of it may be poison.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rounds(u32);
+
+/// After as many rounds, which take about a minute, a little is taken alone, and what the sibling fails over is set aside: nothing is held up for ever, and a sibling that is broken for long has
+/// little set aside, which can be retried.
+const ROUNDS: u32 = 8;
+
 /// Waits between attempts that fail: a quarter of a second at first, twice as long each time, 15 seconds at most.
 #[derive(Debug)]
 pub(crate) struct Backoff(Duration);
@@ -71,8 +79,13 @@ pub(crate) struct Backoff(Duration);
 
 impl Decoder {
     /// Applies the items that have a destination, and says what became of every item of the batch, in order.
-    pub(crate) async fn apply(&self, batch: &Batch, targets: Vec<Target>) -> Result<Vec<Fate>, Waiting> {
-        Ok(apply::apply(&self.siblings, batch, targets).await?)
+    pub(crate) async fn apply(
+        &self,
+        batch: &Batch,
+        targets: Vec<Target>,
+        patience: Patience,
+    ) -> Result<Vec<Fate>, Waiting> {
+        Ok(apply::apply(&self.siblings, batch, targets, patience).await?)
     }
 
     /// Decoding goes on: the process does not stop, and no operator has stopped it.
@@ -101,6 +114,28 @@ impl Waiting {
         };
         metrics::counter!("webhook_decode_waits_total", "why" => why).increment(1);
         tracing::warn!(what, error = %self, "Decoding waits; webhooks are kept and tried again");
+    }
+}
+
+// === impl Rounds ===
+
+impl Rounds {
+    /// A round has failed.
+    pub(crate) fn failed(&mut self, waiting: &Waiting) {
+        if let Waiting::Sibling(stalled) = waiting
+            && stalled.is_broken()
+        {
+            self.0 += 1;
+        }
+    }
+
+    /// For the next round. With [`Patience::Last`] it is to be a small one.
+    pub(crate) const fn patience(self) -> Patience {
+        if self.0 < ROUNDS {
+            Patience::Waits
+        } else {
+            Patience::Last
+        }
     }
 }
 

@@ -33,6 +33,7 @@ pub(crate) async fn report(db: PgPool, messaging: Channel) {
         lag.set(backlog.lag_seconds.unwrap_or(0.0));
         let request = ReportIngestRequest {
             oldest_pending_time: backlog.oldest.map(timestamp::to_proto),
+            newest_decoded_time: backlog.newest.map(timestamp::to_proto),
         };
         let reported = client.report_ingest(request).await;
         metrics::counter!("webhook_ingest_reports_total", "outcome" => if reported.is_ok() { "done" } else { "failed" }).increment(1);

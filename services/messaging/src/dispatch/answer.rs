@@ -92,11 +92,15 @@ impl Line {
         let until = Instant::now() + wait;
         let mood = match scope {
             Scope::Message => Mood::Neutral,
-            Scope::Number if verdict.slows() => Mood::Slow { until },
+            Scope::Number if verdict.slows() => Mood::Slow {
+                until,
+                reason: verdict.reason,
+            },
             scope => Mood::Wait {
                 scope,
                 until,
                 probe: true,
+                reason: verdict.reason,
             },
         };
         if matches!(scope, Scope::NumberCampaigns | Scope::WabaCampaigns) {
@@ -133,7 +137,7 @@ impl Line {
         let mood = if younger.is_some() {
             Mood::Neutral
         } else {
-            number_waits(wait)
+            number_waits(wait, verdict.reason)
         };
         (outcome, mood)
     }
@@ -145,7 +149,7 @@ impl Line {
         let row = missed(&flight, META_UNREACHABLE, None);
         let told = problem::of_reason(META_UNREACHABLE, None, true);
         let outcome = self.retry(&flight, row, told, Next { wait, refund: true }).await;
-        (outcome, number_waits(AWAY))
+        (outcome, number_waits(AWAY, META_UNREACHABLE))
     }
 
     pub(super) async fn unknown(&self, flight: Flight<'_>, http_status: u16) -> (Outcome<Cargo>, Mood) {
@@ -219,11 +223,12 @@ impl Flight<'_> {
     }
 }
 
-fn number_waits(wait: Duration) -> Mood {
+fn number_waits(wait: Duration, reason: &'static str) -> Mood {
     Mood::Wait {
         scope: Scope::Number,
         until: Instant::now() + wait,
         probe: true,
+        reason,
     }
 }
 

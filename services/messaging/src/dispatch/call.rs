@@ -80,9 +80,14 @@ pub(crate) enum Mood {
     /// There was no call: the token that was taken for it is the number's again.
     Free,
     /// Whoever is in scope had better wait as long; with `probe`, one message is tried before the others.
-    Wait { scope: Scope, until: Instant, probe: bool },
+    Wait {
+        scope: Scope,
+        until: Instant,
+        probe: bool,
+        reason: &'static str,
+    },
     /// The number sends too fast: it waits as long, and then sends more slowly.
-    Slow { until: Instant },
+    Slow { until: Instant, reason: &'static str },
 }
 
 /// A message on its way, once its intent is durable.
@@ -101,6 +106,8 @@ pub(super) struct Flight<'a> {
 
 /// While something of ours is away, a message is tried again this often.
 pub(super) const AWAY: Duration = Duration::from_secs(1);
+/// Too short a wait to be shown to anybody.
+const TOKEN_MISSING: &str = "TOKEN_MISSING";
 /// A connection that cannot send is looked at again this often.
 const NOT_ACTIVE: Duration = Duration::from_secs(30);
 
@@ -151,6 +158,7 @@ impl Line {
                     scope: Scope::Number,
                     until: Instant::now() + AWAY,
                     probe: true,
+                    reason: TOKEN_MISSING,
                 };
                 return (later(cargo, AWAY).0, wait);
             }

@@ -274,6 +274,10 @@ impl Driver {
                     let open = self.is_open(&number);
                     self.releasing.remove(&number);
                     self.scheduler.own(&number, epoch, open);
+                    // Before anything is taken in.
+                    if let Some(connection) = self.parts.line.projection.of_number(&number) {
+                        self.heed(&connection);
+                    }
                     let rate = self.throughput(&number, now);
                     self.scheduler.rate(&number, rate);
                     self.passes.add(&number, epoch, self.parts.line.timing.scan, now);
@@ -323,7 +327,9 @@ impl Driver {
             {
                 *known = connection.token_version;
                 self.scheduler.unbrake(number);
+                self.parts.line.projection.lift_brake(number);
             }
+            self.heed(&connection);
             self.scheduler.rate(number, connection.throughput_per_second);
             self.scheduler
                 .open(number, self.parts.line.projection.sends(&connection));

@@ -212,6 +212,8 @@ impl Owner {
                 self.worker,
                 &wanted
             ))?;
+            // What the owner before was told by Meta holds. Who cannot read it sends nothing, and acquires again.
+            self.projection.refresh_brakes().await?;
             let acquired: Vec<(NumberId, i64)> = acquired
                 .into_iter()
                 .map(|owner| (Arc::from(owner.number.as_str()), owner.epoch))

@@ -53,7 +53,7 @@ pub(super) async fn message(service: &Messaging, application: ApplicationId, id:
         external_message_id: wamid(service, &row)?.map_or_else(String::new, Wamid::into_string),
         error: error(&row),
         duplicate_count: row.duplicates.into(),
-        next_attempt_time: row.next_attempt_at.map(timestamp::to_proto),
+        next_attempt_time: wait.next_at.or(row.next_attempt_at).map(timestamp::to_proto),
         create_time: Some(timestamp::to_proto(row.created_at)),
         update_time: Some(timestamp::to_proto(row.updated_at)),
         obstacles: wait.obstacles,

@@ -76,7 +76,9 @@ pub(crate) async fn overdue(
         Pending,
         r#"
         SELECT o.message_id AS message, o.kind, o.attempt, o.at, o.detail, m.application_id AS application, m.connection_id AS connection, m.contact_id AS contact,
-               m.created_at, m.sealed, e.wamid_sealed AS "wamid_sealed?", coalesce(a.meta_code, e.meta_code) AS meta_code, coalesce(a.reason, e.reason) AS reason
+               m.created_at, m.sealed, e.wamid_sealed AS "wamid_sealed?",
+               CASE WHEN o.kind = 6 AND e.reason IS NOT NULL THEN e.meta_code ELSE coalesce(a.meta_code, e.meta_code) END AS meta_code,
+               CASE WHEN o.kind = 6 THEN coalesce(e.reason, a.reason) ELSE coalesce(a.reason, e.reason) END AS reason
         FROM (
             SELECT * FROM messaging.outbox o
             WHERE (o.message_id, o.kind, o.attempt) > ($1, $2::smallint, $3::integer) AND o.at < (SELECT messaging.now_()) - make_interval(secs => $4)

@@ -76,7 +76,7 @@ pub(crate) async fn look(conn: &mut PgConnection, number: &str, look: &Look) -> 
             WHERE q.phone_number_id = $1 AND q.message_id > $2
               AND q.message_id <= coalesce((SELECT message_id FROM edge), 'ffffffff-ffff-ffff-ffff-ffffffffffff')
               AND q.priority BETWEEN $5 AND $6
-              AND (q.expires_at <= (SELECT now FROM clock)
+              AND (q.state = 1 AND q.expires_at <= (SELECT now FROM clock)
                    OR CASE q.state
                       WHEN 1 THEN NOT q.held AND q.ready_at <= (SELECT now FROM clock) + make_interval(secs => $7)
                            AND q.message_id <= CASE WHEN q.priority <= 1 THEN $9::uuid WHEN q.priority = 2 THEN $10::uuid ELSE $11::uuid END

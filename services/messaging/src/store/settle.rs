@@ -22,7 +22,8 @@ pub(crate) struct Settled {
     pub resend: bool,
 }
 
-/// Holds messages, or sends them once more, by their policies HOLD and RESEND (unless their time has run out), where `patience` has passed since the intent and since decoding of webhooks is in good health without a break.
+/// Holds messages, or sends them once more, by their policies HOLD and RESEND (unless their time has run out), where `patience` has passed since the intent and since decoding of webhooks is in
+/// good health without a break, and a webhook came after that: nothing to decode proves nothing if nothing comes.
 pub(crate) async fn hold_or_resend(
     conn: &mut PgConnection,
     items: &[Unsettled],
@@ -33,7 +34,7 @@ pub(crate) async fn hold_or_resend(
         Settled,
         r#"
         WITH quiet AS MATERIALIZED (
-            SELECT clock.now, h.healthy_since FROM messaging.ingest_health h CROSS JOIN (SELECT messaging.now_() AS now) clock
+            SELECT clock.now, h.healthy_since, h.heard_at FROM messaging.ingest_health h CROSS JOIN (SELECT messaging.now_() AS now) clock
             WHERE h.healthy_since IS NOT NULL AND h.reported_at > clock.now - interval '15 seconds'
         )
         UPDATE messaging.queue q
@@ -44,7 +45,7 @@ pub(crate) async fn hold_or_resend(
             ready_at = quiet.now, updated_at = quiet.now
         FROM quiet CROSS JOIN unnest($1::text[], $2::uuid[], $3::integer[]) AS item (number, message, attempt)
         WHERE q.phone_number_id = item.number AND q.message_id = item.message AND q.attempt = item.attempt AND q.state = 4 AND NOT q.held AND q.on_unknown <> 3
-          AND greatest(q.intent_at, quiet.healthy_since) <= quiet.now - make_interval(secs => $4)
+          AND greatest(q.intent_at, quiet.healthy_since) <= quiet.now - make_interval(secs => $4) AND quiet.heard_at >= q.intent_at + make_interval(secs => $4)
         RETURNING q.message_id AS message, q.state = 1 AS "resend!"
         "#,
         numbers as _,
@@ -62,13 +63,13 @@ pub(crate) async fn fail(conn: &mut PgConnection, items: &[Unsettled], patience:
     sqlx::query_scalar!(
         r#"
         WITH quiet AS MATERIALIZED (
-            SELECT clock.now, h.healthy_since FROM messaging.ingest_health h CROSS JOIN (SELECT messaging.now_() AS now) clock
+            SELECT clock.now, h.healthy_since, h.heard_at FROM messaging.ingest_health h CROSS JOIN (SELECT messaging.now_() AS now) clock
             WHERE h.healthy_since IS NOT NULL AND h.reported_at > clock.now - interval '15 seconds'
         ), gone AS (
             DELETE FROM messaging.queue q
             USING quiet CROSS JOIN unnest($1::text[], $2::uuid[], $3::integer[]) AS item (number, message, attempt)
             WHERE q.phone_number_id = item.number AND q.message_id = item.message AND q.attempt = item.attempt AND q.state = 4 AND NOT q.held AND q.on_unknown = 3
-              AND greatest(q.intent_at, quiet.healthy_since) <= quiet.now - make_interval(secs => $4)
+              AND greatest(q.intent_at, quiet.healthy_since) <= quiet.now - make_interval(secs => $4) AND quiet.heard_at >= q.intent_at + make_interval(secs => $4)
             RETURNING q.message_id, q.attempt, quiet.now
         ), ended AS (
             INSERT INTO messaging.ending (message_id, updated_at, attempt, state, duplicates, reason)

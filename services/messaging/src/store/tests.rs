@@ -2,6 +2,7 @@
 
 mod accepting;
 mod aside;
+mod braking;
 mod consenting;
 mod evidence;
 mod files;
@@ -12,6 +13,7 @@ mod plans;
 mod quota;
 mod receipts;
 mod recording;
+mod retiring;
 mod settling;
 mod templates;
 mod waiting;

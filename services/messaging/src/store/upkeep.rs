@@ -63,6 +63,24 @@ pub(crate) async fn purge_fallbacks(conn: &mut PgConnection, limit: i64) -> sqlx
     Ok(done.rows_affected())
 }
 
+/// Forgets the attempts of messages that are gone: at most `limit`. Gives how many.
+pub(crate) async fn purge_attempts(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
+    let done = sqlx::query!(
+        r#"
+        DELETE FROM messaging.attempt a
+        USING (
+            SELECT message_id, attempt FROM messaging.attempt
+            WHERE message_id < (SELECT messaging.first_id((messaging.now_() AT TIME ZONE 'UTC')::date - 35)) ORDER BY message_id LIMIT $1
+        ) old
+        WHERE a.message_id = old.message_id AND a.attempt = old.attempt
+        "#,
+        limit,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected())
+}
+
 /// Forgets the wamids of messages that are gone: at most `limit`. Gives how many.
 pub(crate) async fn purge_wamids(conn: &mut PgConnection, limit: i64) -> sqlx::Result<u64> {
     let done = sqlx::query!(

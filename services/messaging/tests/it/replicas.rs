@@ -281,3 +281,117 @@ async fn a_message_whose_hint_was_lost_is_found_by_the_scan() {
     assert!(next.status.is_some_and(|status| status.success));
     assert_eq!(suite.ledger().await.len(), 2);
 }
+
+/// Meta answers one message so.
+async fn answer_once(suite: &Suite, code: i32) {
+    let once = Match {
+        count: Some(1),
+        ..Match::default()
+    };
+    let error = Effect::Error {
+        code,
+        http_status: None,
+        details: None,
+        subcode: None,
+        is_transient: None,
+    };
+    suite.meta.fault(once, error).await.expect("added");
+}
+
+async fn brakes(suite: &Suite) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM messaging.brake WHERE until > messaging.now_()")
+        .fetch_one(suite.database.admin())
+        .await
+        .expect("a count")
+}
+
+#[tokio::test]
+async fn what_meta_holds_back_is_known_to_the_next_owner_of_the_number_and_shown() {
+    let suite = Suite::with_numbers(2).await;
+    let one = suite.start().await;
+    let mut client = one.client(&suite.key).await;
+    let (held, free) = (&suite.numbers[0], &suite.numbers[1]);
+    // The display name is not approved: the number waits for minutes.
+    answer_once(&suite, 131_037).await;
+    let refused = suite.store(&mut client, held, "+14155551234").await;
+    suite
+        .message_when(&client, refused, |message| message.error.is_some())
+        .await;
+    eventually(SOON, async || brakes(&suite).await == 1).await;
+    let waiting = suite.store(&mut client, held, "+14155551235").await;
+    let braked = |message: &outeract_proto::messaging::v1::Message| {
+        let obstacle = message.obstacles.iter().find(|obstacle| obstacle.reason == "BRAKED");
+        obstacle.and_then(|obstacle| obstacle.retry_time)
+    };
+    let until = braked(&crate::suite::get(&client, waiting).await).expect("an obstacle");
+    drop(client);
+    one.kill();
+
+    let other = suite.start().await;
+    let mut client = other.client(&suite.key).await;
+    eventually(SOON, async || {
+        shares(&suite).await.values().copied().collect::<Vec<_>>() == [2]
+    })
+    .await;
+    let answer = client.send_message(request(free, "+14155551236")).await.expect("sent");
+    assert!(answer.into_inner().status.is_some_and(|status| status.success));
+    let fresh = client
+        .send_message(request(held, "+14155551237"))
+        .await
+        .expect("stored");
+    assert!(fresh.into_inner().status.is_some_and(|status| status.pending));
+    let message = crate::suite::get(&client, waiting).await;
+    assert_eq!(
+        (braked(&message), message.next_attempt_time),
+        (Some(until), Some(until))
+    );
+    assert_eq!(
+        suite.ledger().await.len(),
+        1,
+        "nothing left the number that Meta holds back"
+    );
+
+    // Whoever puts it right ends the wait.
+    suite
+        .change(&other, held, |connection| connection.token_version += 1)
+        .await;
+    suite.reaches(&client, waiting, SubmissionState::Accepted).await;
+    eventually(SOON, async || brakes(&suite).await == 0).await;
+}
+
+#[tokio::test]
+async fn what_meta_holds_back_of_an_account_holds_for_the_numbers_of_every_process() {
+    let suite = Suite::with_numbers(MANY).await;
+    let (one, _other) = (suite.start().await, suite.start().await);
+    eventually(SOON, async || {
+        let shares = shares(&suite).await;
+        shares.len() == 2 && shares.values().all(|count| *count > 0) && shares.values().sum::<i64>() == MANY as i64
+    })
+    .await;
+    let mut client = one.client(&suite.key).await;
+    answer_once(&suite, 131_031).await;
+    let refused = suite.store(&mut client, &suite.numbers[0], "+14155551234").await;
+    suite
+        .message_when(&client, refused, |message| message.error.is_some())
+        .await;
+    let round = async |turn: usize| {
+        let sends = (0..MANY).map(async |number| {
+            let request = request(&suite.numbers[number], &recipient(turn * MANY + number));
+            let answer = client.clone().send_message(request).await.expect("stored").into_inner();
+            answer.status.expect("a status").success
+        });
+        futures_util::future::join_all(sends)
+            .await
+            .into_iter()
+            .any(|success| success)
+    };
+    let mut turn = 0;
+    eventually(SOON, async || {
+        turn += 1;
+        !round(turn).await
+    })
+    .await;
+    let sent = suite.ledger().await.len();
+    assert!(!round(turn + 1).await);
+    assert_eq!(suite.ledger().await.len(), sent);
+}

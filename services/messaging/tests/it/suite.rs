@@ -474,11 +474,25 @@ impl Suite {
     pub(crate) async fn quiet(&self, instance: &Instance, time: time::Duration) {
         let mut left = time;
         while left > time::Duration::ZERO {
-            report(instance).await;
+            self.report(instance).await;
             self.database.advance(time::Duration::seconds(10)).await;
             left -= time::Duration::seconds(10);
         }
-        report(instance).await;
+        self.report(instance).await;
+    }
+
+    /// Every webhook is decoded, the newest just now.
+    pub(crate) async fn report(&self, instance: &Instance) {
+        let now: time::OffsetDateTime = sqlx::query_scalar("SELECT messaging.now_()")
+            .fetch_one(self.database.admin())
+            .await
+            .expect("a time");
+        let request = ReportIngestRequest {
+            oldest_pending_time: None,
+            newest_decoded_time: Some(outeract_events::timestamp::to_proto(now)),
+        };
+        let mut client = instance.internal("webhook");
+        client.report_ingest(request).await.expect("reported");
     }
 }
 
@@ -528,16 +542,6 @@ pub(crate) fn order(number: &Number, to: &str) -> SendMessageRequest {
         }),
         ..request(number, to)
     }
-}
-
-pub(crate) async fn report(instance: &Instance) {
-    instance
-        .internal("webhook")
-        .report_ingest(ReportIngestRequest {
-            oldest_pending_time: None,
-        })
-        .await
-        .expect("reported");
 }
 
 pub(crate) async fn get(client: &Client, id: EventId) -> Message {

@@ -15,7 +15,7 @@ use outeract_proto::tracking::v1::StatusPayload;
 use time::OffsetDateTime;
 
 use super::account::{Fate, Owner};
-use super::bisect::Stalled;
+use super::bisect::{Patience, Stalled};
 use super::reader::{Batch, Item};
 use super::route::{Destination, Target};
 use super::siblings::{Applied, Siblings};
@@ -50,11 +50,16 @@ const MAX_CALLBACK: usize = 128;
 const MAX_TEXT: usize = 256;
 
 /// Applies the items that have a destination, and says what became of every item, in order.
-pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Target>) -> Result<Vec<Fate>, Stalled> {
+pub(crate) async fn apply(
+    siblings: &Siblings,
+    batch: &Batch,
+    targets: Vec<Target>,
+    patience: Patience,
+) -> Result<Vec<Fate>, Stalled> {
     let reports = Reports::of(batch, |item| received(batch, item));
-    let mut unreported = report(siblings, reports.first).await?;
-    let mut fates = apply_items(siblings, batch, &targets).await?;
-    unreported.extend(report(siblings, reports.last).await?);
+    let mut unreported = report(siblings, reports.first, patience).await?;
+    let mut fates = apply_items(siblings, batch, &targets, patience).await?;
+    unreported.extend(report(siblings, reports.last, patience).await?);
     for index in unreported {
         let owner = targets[index]
             .as_ref()
@@ -65,12 +70,16 @@ pub(crate) async fn apply(siblings: &Siblings, batch: &Batch, targets: Vec<Targe
 }
 
 /// Tells the connection service; gives the items that it cannot take.
-async fn report(siblings: &Siblings, reports: Vec<(usize, AccountNews)>) -> Result<Vec<usize>, Stalled> {
+async fn report(
+    siblings: &Siblings,
+    reports: Vec<(usize, AccountNews)>,
+    patience: Patience,
+) -> Result<Vec<usize>, Stalled> {
     if reports.is_empty() {
         return Ok(Vec::new());
     }
     let (indexes, news): (Vec<_>, Vec<_>) = reports.into_iter().unzip();
-    let outcomes = siblings.report(&news).await?;
+    let outcomes = siblings.report(&news, patience).await?;
     let refused = indexes
         .into_iter()
         .zip(outcomes)
@@ -79,7 +88,12 @@ async fn report(siblings: &Siblings, reports: Vec<(usize, AccountNews)>) -> Resu
 }
 
 /// Messaging, then tracking.
-async fn apply_items(siblings: &Siblings, batch: &Batch, targets: &[Target]) -> Result<Vec<Fate>, Stalled> {
+async fn apply_items(
+    siblings: &Siblings,
+    batch: &Batch,
+    targets: &[Target],
+    patience: Patience,
+) -> Result<Vec<Fate>, Stalled> {
     let mut routed = Vec::new();
     let mut wire = Vec::new();
     // Whatever is not said otherwise below was applied.
@@ -114,7 +128,7 @@ async fn apply_items(siblings: &Siblings, batch: &Batch, targets: &[Target]) -> 
     let applied = if wire.is_empty() {
         Vec::new()
     } else {
-        siblings.apply(&wire).await?
+        siblings.apply(&wire, patience).await?
     };
     let mut events = Vec::new();
     let mut recorded = Vec::new();
@@ -156,7 +170,7 @@ async fn apply_items(siblings: &Siblings, batch: &Batch, targets: &[Target]) -> 
     let results = if events.is_empty() {
         Vec::new()
     } else {
-        siblings.record(&events).await?
+        siblings.record(&events, patience).await?
     };
     settle(&mut fates, recorded, results);
     Ok(fates)

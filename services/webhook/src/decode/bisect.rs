@@ -1,7 +1,8 @@
 //! Calls a sibling with many items, and finds the ones it cannot take.
 //!
-//! A call that is refused for its data is repeated with halves, down to single items, so that one poison item is set aside alone. A sibling that is away, busy
-//! or broken as a whole is no reason to set anything aside: the batch waits and is tried again.
+//! A call that is refused for its data is repeated with halves, down to single items, so that poison items are set aside alone, each in its turn, and all others are taken in the same round. A
+//! sibling that is away or busy is no reason to set anything aside: the batch waits and is tried again. A sibling that fails over an item ([`Code::Internal`]) may be broken as a whole: the
+//! others go on, the item is tried again a few times and then set aside, if the sibling took anything else; if it took nothing, the batch waits, and only [`Patience::Last`] sets it aside.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -27,8 +28,19 @@ pub(super) trait Call: Sync {
 pub(super) enum Failure {
     /// Not for its data.
     Away(Code),
-    /// Perhaps for its data.
+    /// For its data: the same call fails for ever.
     Rejected(Code),
+    /// Perhaps for its data.
+    Broken(Code),
+}
+
+/// What is done with items over which a sibling fails that takes nothing else either.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// The batch waits: it may be the sibling.
+    Waits,
+    /// They have waited long enough, and are set aside.
+    Last,
 }
 
 /// The batch has to wait: the sibling's last word.
@@ -40,11 +52,14 @@ pub(crate) struct Stalled(pub Code);
 const MAX_ITEMS: usize = 1_000;
 /// Bytes of one call: half of what the siblings take.
 const MAX_BYTES: usize = 2 << 20;
-/// How often a single item is tried before it is set aside.
-const TRIES: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(100);
-/// As many items refused, and none taken: the sibling is broken, not the items.
-const SYSTEMIC: usize = 8;
+/// Waits before an item over which the sibling fails is tried again; all such items of a batch wait together.
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(200),
+    Duration::from_millis(400),
+];
+/// The sibling fails over as many items, and has taken none: looking on is left for another time.
+const SYSTEMIC: usize = 64;
 
 // === impl Failure ===
 
@@ -57,9 +72,8 @@ impl Failure {
             | Code::FailedPrecondition
             | Code::OutOfRange
             | Code::NotFound
-            | Code::AlreadyExists
-            | Code::Internal
-            | Code::DataLoss => Self::Rejected(code),
+            | Code::AlreadyExists => Self::Rejected(code),
+            Code::Internal | Code::DataLoss => Self::Broken(code),
             // The transport's own failures come as Unknown, too.
             Code::Ok
             | Code::Unknown
@@ -75,58 +89,106 @@ impl Failure {
     }
 }
 
-/// What a sibling answered for every item, in order; the code for those that it cannot take. Nothing is lost by calling again after [`Stalled`]: the calls are idempotent.
-pub(super) async fn call_all<C: Call>(call: &C, items: &[C::Item]) -> Result<Vec<Result<C::Output, Code>>, Stalled> {
-    let mut found: Vec<Option<Result<C::Output, Code>>> = items.iter().map(|_| None).collect();
+// === impl Stalled ===
+
+impl Stalled {
+    /// The sibling is there and fails over what it is given.
+    pub(crate) fn is_broken(self) -> bool {
+        matches!(self.0, Code::Internal | Code::DataLoss)
+    }
+}
+
+/// What was found out about a batch.
+struct Found<T> {
+    outputs: Vec<Option<Result<T, Code>>>,
+    /// Single items over which the sibling fails, and its last word on each.
+    doubtful: Vec<(usize, Code)>,
+    /// It took something.
+    taken: bool,
+}
+
+/// What a sibling answered for every item, in order; the code for those that it cannot take. Nothing is lost by calling again after [`Stalled`]: the calls are idempotent. An item that is taken
+/// when it is tried again comes after its batch.
+pub(super) async fn call_all<C: Call>(
+    call: &C,
+    items: &[C::Item],
+    patience: Patience,
+) -> Result<Vec<Result<C::Output, Code>>, Stalled> {
+    let mut found = Found {
+        outputs: items.iter().map(|_| None).collect(),
+        doubtful: Vec::new(),
+        taken: false,
+    };
+    halve(call, items, patience, &mut found).await?;
+    for pause in PAUSES {
+        if found.doubtful.is_empty() {
+            break;
+        }
+        tokio::time::sleep(pause).await;
+        again(call, items, &mut found).await?;
+    }
+    if let Some((_, code)) = found.doubtful.first()
+        && !found.taken
+        && patience == Patience::Waits
+    {
+        return Err(Stalled(*code));
+    }
+    for (index, code) in found.doubtful {
+        found.outputs[index] = Some(Err(code));
+    }
+    let outputs = found.outputs.into_iter();
+    Ok(outputs.map(|output| output.unwrap_or(Err(Code::Unknown))).collect())
+}
+
+/// Gives the sibling everything once, in order, and in ever smaller parts where it refuses.
+async fn halve<C: Call>(
+    call: &C,
+    items: &[C::Item],
+    patience: Patience,
+    found: &mut Found<C::Output>,
+) -> Result<(), Stalled> {
     let mut open = chunks(call, items);
     open.reverse();
-    let mut refused: Vec<Code> = Vec::new();
-    let mut taken = false;
     while let Some(range) = open.pop() {
-        match attempt(call, &items[range.clone()]).await {
+        match once(call, &items[range.clone()]).await {
             Ok(outputs) => {
-                taken = true;
-                for (place, output) in found[range].iter_mut().zip(outputs) {
+                found.taken = true;
+                for (place, output) in found.outputs[range].iter_mut().zip(outputs) {
                     *place = Some(Ok(output));
                 }
             }
             Err(Failure::Away(code)) => return Err(Stalled(code)),
-            Err(Failure::Rejected(_)) if range.len() > 1 => {
+            Err(Failure::Rejected(_) | Failure::Broken(_)) if range.len() > 1 => {
                 let middle = range.start + range.len() / 2;
                 open.push(middle..range.end);
                 open.push(range.start..middle);
             }
-            Err(Failure::Rejected(code)) => {
-                refused.push(code);
-                if !taken && refused.len() >= SYSTEMIC {
+            Err(Failure::Rejected(code)) => found.outputs[range.start] = Some(Err(code)),
+            Err(Failure::Broken(code)) => {
+                found.doubtful.push((range.start, code));
+                if !found.taken && patience == Patience::Waits && found.doubtful.len() >= SYSTEMIC {
                     return Err(Stalled(code));
                 }
-                found[range.start] = Some(Err(code));
             }
         }
     }
-    // With nothing taken there is no telling a poison item from a broken sibling, unless the sibling says that it is the item. Those that come next will tell.
-    match refused.iter().find(|code| **code != Code::InvalidArgument) {
-        Some(code) if !taken => Err(Stalled(*code)),
-        _ => Ok(found
-            .into_iter()
-            .map(|place| place.unwrap_or(Err(Code::Unknown)))
-            .collect()),
-    }
+    Ok(())
 }
 
-/// One call; a single item gets more than one.
-async fn attempt<C: Call>(call: &C, items: &[C::Item]) -> Result<Vec<C::Output>, Failure> {
-    let tries = if items.len() == 1 { TRIES } else { 1 };
-    let mut outcome = once(call, items).await;
-    for _ in 1..tries {
-        if !matches!(outcome, Err(Failure::Rejected(_))) {
-            break;
+/// Tries the items once more over which the sibling fails, one by one.
+async fn again<C: Call>(call: &C, items: &[C::Item], found: &mut Found<C::Output>) -> Result<(), Stalled> {
+    for (index, _) in std::mem::take(&mut found.doubtful) {
+        match once(call, &items[index..=index]).await {
+            Ok(outputs) => {
+                found.taken = true;
+                found.outputs[index] = outputs.into_iter().next().map(Ok);
+            }
+            Err(Failure::Away(code)) => return Err(Stalled(code)),
+            Err(Failure::Rejected(code)) => found.outputs[index] = Some(Err(code)),
+            Err(Failure::Broken(code)) => found.doubtful.push((index, code)),
         }
-        tokio::time::sleep(PAUSE).await;
-        outcome = once(call, items).await;
     }
-    outcome
+    Ok(())
 }
 
 async fn once<C: Call>(call: &C, items: &[C::Item]) -> Result<Vec<C::Output>, Failure> {
@@ -169,7 +231,16 @@ mod tests {
         poison: Vec<u32>,
         code: Option<Code>,
         away_after: Option<usize>,
+        heals_after: Option<usize>,
         calls: Mutex<Vec<Vec<u32>>>,
+        taken: Mutex<Vec<u32>>,
+        taken_at: Mutex<Vec<tokio::time::Instant>>,
+    }
+
+    impl Double {
+        fn taken(&self) -> Vec<u32> {
+            self.taken.lock().unwrap().clone()
+        }
     }
 
     impl Call for Double {
@@ -186,11 +257,19 @@ mod tests {
             if self.away_after.is_some_and(|after| calls.len() > after) {
                 return Err(Failure::Away(Code::Unavailable));
             }
-            if items.iter().any(|item| self.poison.contains(item)) {
-                return Err(Failure::Rejected(self.code.unwrap_or(Code::Internal)));
+            let healed = self.heals_after.is_some_and(|after| calls.len() >= after);
+            if !healed && items.iter().any(|item| self.poison.contains(item)) {
+                let status = tonic::Status::new(self.code.unwrap_or(Code::Internal), "poison");
+                return Err(Failure::of(&status));
             }
+            self.taken.lock().unwrap().extend(items);
+            self.taken_at.lock().unwrap().push(tokio::time::Instant::now());
             Ok(items.iter().map(|item| item * 2).collect())
         }
+    }
+
+    async fn all(call: &Double, items: &[u32]) -> Result<Vec<Result<u32, Code>>, Stalled> {
+        call_all(call, items, Patience::Waits).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -200,20 +279,47 @@ mod tests {
             ..Double::default()
         };
         let items: Vec<u32> = (0..9).collect();
-        let found = call_all(&call, &items).await.unwrap();
+        let found = all(&call, &items).await.unwrap();
         for (item, output) in items.iter().zip(found) {
             assert_eq!(output, if *item == 5 { Err(Code::Internal) } else { Ok(item * 2) });
         }
-        let taken: Vec<u32> = call
-            .calls
-            .lock()
-            .unwrap()
-            .iter()
-            .filter(|items| !items.contains(&5))
-            .flatten()
-            .copied()
-            .collect();
-        assert_eq!(taken, [0, 1, 2, 3, 4, 6, 7, 8]);
+        assert_eq!(call.taken(), [0, 1, 2, 3, 4, 6, 7, 8]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn twenty_bad_items_at_the_head_are_set_aside_in_one_round_and_the_good_ones_do_not_wait() {
+        let items: Vec<u32> = (0..25).collect();
+        for code in [Code::InvalidArgument, Code::Internal] {
+            let call = Double {
+                poison: (0..20).collect(),
+                code: Some(code),
+                ..Double::default()
+            };
+            let begun = tokio::time::Instant::now();
+            let found = all(&call, &items).await.unwrap();
+            assert!(found[..20].iter().all(|output| *output == Err(code)));
+            assert_eq!(found[20..], [40, 42, 44, 46, 48].map(Ok));
+            // What a sibling fails over is tried again after that, all of it together.
+            let waits = if code == Code::Internal {
+                PAUSES.iter().sum()
+            } else {
+                Duration::ZERO
+            };
+            assert_eq!((call.taken(), begun.elapsed()), ((20..25).collect(), waits));
+            let taken_at = *call.taken_at.lock().unwrap().last().unwrap();
+            assert_eq!(taken_at - begun, Duration::ZERO, "{code:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_item_over_which_the_sibling_fails_once_is_taken_when_it_is_tried_again() {
+        let call = Double {
+            poison: vec![2],
+            heals_after: Some(4),
+            ..Double::default()
+        };
+        assert_eq!(all(&call, &[1, 2]).await.unwrap(), [Ok(2), Ok(4)]);
+        assert_eq!(call.taken(), [1, 2]);
     }
 
     #[tokio::test(start_paused = true)]
@@ -223,26 +329,36 @@ mod tests {
             away_after: Some(2),
             ..Double::default()
         };
-        assert_eq!(call_all(&call, &[0, 1, 2, 3]).await, Err(Stalled(Code::Unavailable)));
+        assert_eq!(all(&call, &[0, 1, 2, 3]).await, Err(Stalled(Code::Unavailable)));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_sibling_that_refuses_everything_is_broken() {
-        let all: Vec<u32> = (0..100).collect();
+    async fn a_sibling_that_fails_over_everything_may_be_broken_and_is_given_time_but_not_for_ever() {
+        let items: Vec<u32> = (0..1_000).collect();
         let broken = Double {
-            poison: all.clone(),
+            poison: items.clone(),
             ..Double::default()
         };
-        assert_eq!(call_all(&broken, &all).await, Err(Stalled(Code::Internal)));
-        assert!(broken.calls.lock().unwrap().len() < 50, "it gives up early");
+        assert_eq!(all(&broken, &items).await, Err(Stalled(Code::Internal)));
+        assert!(broken.calls.lock().unwrap().len() < 200, "it gives up early");
         // One item alone: it may be the item, it may be the sibling.
-        assert_eq!(call_all(&broken, &[7]).await, Err(Stalled(Code::Internal)));
+        assert_eq!(all(&broken, &[7]).await, Err(Stalled(Code::Internal)));
+        let last = call_all(&broken, &[7, 8], Patience::Last).await;
+        assert_eq!(last.unwrap(), [Err(Code::Internal), Err(Code::Internal)]);
+        let mut rounds = super::super::Rounds::default();
+        for (stalled, patience) in [(Code::Unavailable, Patience::Waits), (Code::Internal, Patience::Last)] {
+            for _ in 0..8 {
+                assert_eq!(rounds.patience(), Patience::Waits);
+                rounds.failed(&super::super::Waiting::Sibling(Stalled(stalled)));
+            }
+            assert_eq!(rounds.patience(), patience);
+        }
         let plain = Double {
-            poison: vec![7],
+            poison: items,
             code: Some(Code::InvalidArgument),
             ..Double::default()
         };
-        assert_eq!(call_all(&plain, &[7]).await.unwrap(), [Err(Code::InvalidArgument)]);
+        assert_eq!(all(&plain, &[7]).await.unwrap(), [Err(Code::InvalidArgument)]);
     }
 
     #[test]

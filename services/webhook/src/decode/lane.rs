@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 use super::account;
 use super::reader::{self, Batch};
 use super::route::{BehindParked, Routes};
-use super::{Backoff, Decoder, MAX_BYTES, MAX_POSTS, Waiting};
+use super::{Backoff, Decoder, MAX_BYTES, MAX_POSTS, Patience, Rounds, Waiting};
 use crate::park;
 use crate::store::{cursor, post};
 
@@ -58,7 +58,7 @@ impl Decoder {
             lease: Lease::None,
             ahead: None,
         };
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut rounds) = (Backoff::new(), Rounds::default());
         while !self.stop.is_stopping() {
             tokio::select! {
                 () = self.stop.soft().cancelled() => break,
@@ -67,9 +67,9 @@ impl Decoder {
             }
             while self.goes_on() {
                 let begun = Instant::now();
-                match self.step(lane, &mut progress).await {
+                match self.step(lane, &mut progress, rounds.patience()).await {
                     Ok(Some(posts)) => {
-                        backoff.reset();
+                        (backoff, rounds) = (Backoff::new(), Rounds::default());
                         if posts < FEW {
                             self.pause(PACE.saturating_sub(begun.elapsed())).await;
                         }
@@ -77,6 +77,7 @@ impl Decoder {
                     Ok(None) => break,
                     Err(waiting) => {
                         waiting.report("lane");
+                        rounds.failed(&waiting);
                         // Whether the last statement was committed may be unknown: ask for the cursor.
                         progress.lease = Lease::None;
                         self.pause(backoff.next()).await;
@@ -88,8 +89,8 @@ impl Decoder {
         let _ = cursor::release(&self.db, lane as i16, self.holder).await;
     }
 
-    /// Decodes one batch, and gives the number of its posts. None when there is nothing to do here.
-    async fn step(&self, lane: usize, progress: &mut Progress) -> Result<Option<usize>, Waiting> {
+    /// Decodes one batch, and gives the number of its posts. None when there is nothing to do here. The last of the patience is for one post alone.
+    async fn step(&self, lane: usize, progress: &mut Progress, patience: Patience) -> Result<Option<usize>, Waiting> {
         let Progress { lease, ahead } = progress;
         let ahead = ahead.take();
         let head = self.board.head(lane);
@@ -109,9 +110,10 @@ impl Decoder {
         let Lease::Ours { since, decoded } = *lease else {
             return Ok(None);
         };
+        let most = if patience == Patience::Last { 1 } else { MAX_POSTS };
         let posts = match ahead {
             Some(ahead) if ahead.from == decoded => Some(ahead),
-            _ if decoded < head => self.read(lane, decoded).await?,
+            _ if decoded < head => self.read(lane, decoded, most).await?,
             _ => None,
         };
         let Some(Ahead { from, to, batch }) = posts else {
@@ -119,11 +121,11 @@ impl Decoder {
         };
         let count = batch.posts.len();
         let span = trace::root_span("webhook.decode");
-        let decoding = self.batch(lane, from, to, batch).instrument(span);
+        let decoding = self.batch(lane, (from, to), batch, patience).instrument(span);
         // Where posts come faster than one batch after the other, the next is read meanwhile. Where they do not, it is better to wait for more of them.
         let behind = count as i64 == MAX_POSTS && to < head;
         let (advanced, next) = if behind {
-            tokio::join!(decoding, self.read(lane, to))
+            tokio::join!(decoding, self.read(lane, to, MAX_POSTS))
         } else {
             (decoding.await, Ok(None))
         };
@@ -138,8 +140,8 @@ impl Decoder {
     }
 
     /// Reads the posts after a position. None: there are none.
-    async fn read(&self, lane: usize, from: i64) -> Result<Option<Ahead>, Waiting> {
-        let posts = post::after(&self.db, lane as i16, from, MAX_POSTS, MAX_BYTES).await?;
+    async fn read(&self, lane: usize, from: i64, most: i64) -> Result<Option<Ahead>, Waiting> {
+        let posts = post::after(&self.db, lane as i16, from, most, MAX_BYTES).await?;
         let Some(to) = posts.last().map(|post| post.position) else {
             return Ok(None);
         };
@@ -148,14 +150,20 @@ impl Decoder {
     }
 
     /// Takes a batch to its end. `false` when another decoder has been here first.
-    async fn batch(&self, lane: usize, from: i64, to: i64, batch: Batch) -> Result<bool, Waiting> {
+    async fn batch(
+        &self,
+        lane: usize,
+        (from, to): (i64, i64),
+        batch: Batch,
+        patience: Patience,
+    ) -> Result<bool, Waiting> {
         let routes = Routes::load(&self.db, &batch.items, &self.keyring).await?;
         let targets = batch
             .items
             .iter()
             .map(|item| routes.of_item(item, BehindParked::Wait))
             .collect();
-        let fates = self.apply(&batch, targets).await?;
+        let fates = self.apply(&batch, targets, patience).await?;
         let (decoded, items) = (batch.posts.len(), batch.items.len() as u64);
         let end = park::End {
             lane: lane as i16,

@@ -11,7 +11,7 @@ use outeract_rpc::Channel;
 use prost::Message as _;
 use tonic::Code;
 
-use super::bisect::{Call, Failure, Stalled, call_all};
+use super::bisect::{Call, Failure, Patience, Stalled, call_all};
 
 /// Connection, messaging and tracking.
 #[derive(Debug, Clone)]
@@ -55,18 +55,30 @@ impl Siblings {
     }
 
     /// Has news of accounts taken over, in order.
-    pub(super) async fn report(&self, news: &[AccountNews]) -> Result<Vec<Result<ReportOutcome, Code>>, Stalled> {
-        call_all(&ReportAccounts(self.connection.clone()), news).await
+    pub(super) async fn report(
+        &self,
+        news: &[AccountNews],
+        patience: Patience,
+    ) -> Result<Vec<Result<ReportOutcome, Code>>, Stalled> {
+        call_all(&ReportAccounts(self.connection.clone()), news, patience).await
     }
 
     /// Has items applied, in order.
-    pub(super) async fn apply(&self, items: &[Item]) -> Result<Vec<Result<Applied, Code>>, Stalled> {
-        call_all(&ApplyItems(self.messaging.clone()), items).await
+    pub(super) async fn apply(
+        &self,
+        items: &[Item],
+        patience: Patience,
+    ) -> Result<Vec<Result<Applied, Code>>, Stalled> {
+        call_all(&ApplyItems(self.messaging.clone()), items, patience).await
     }
 
     /// Has events recorded, in order.
-    pub(super) async fn record(&self, events: &[EventRecord]) -> Result<Vec<Result<RecordResult, Code>>, Stalled> {
-        call_all(&RecordEvents(self.tracking.clone()), events).await
+    pub(super) async fn record(
+        &self,
+        events: &[EventRecord],
+        patience: Patience,
+    ) -> Result<Vec<Result<RecordResult, Code>>, Stalled> {
+        call_all(&RecordEvents(self.tracking.clone()), events, patience).await
     }
 }
 

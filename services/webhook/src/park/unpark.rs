@@ -10,7 +10,9 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::decode::account::{self, Fate, Owner};
-use crate::decode::{Backoff, Batch, BehindParked, Decoder, Item, MAX_BYTES, Routes, Target, Waiting, read};
+use crate::decode::{
+    Backoff, Batch, BehindParked, Decoder, Item, MAX_BYTES, Patience, Rounds, Routes, Target, Waiting, read,
+};
 use crate::reason;
 use crate::store::park::{self, Fates, Parked};
 use crate::store::{Outcome, post};
@@ -21,6 +23,12 @@ const MAX_ITEMS: i64 = 256;
 const CLAIM_SECONDS: f64 = 30.0;
 /// Numbers are looked for so often without being told.
 const LOOK: Duration = Duration::from_secs(2);
+
+/// Numbers whose items a sibling fails over, and how often it did.
+type Stuck = HashMap<String, Rounds>;
+
+/// So many of them are remembered.
+const MOST_STUCK: usize = 1_000;
 
 /// What one turn of a number has done.
 struct Turn {
@@ -33,7 +41,7 @@ struct Turn {
 impl Decoder {
     /// Applies parked items, number by number and turn by turn, until the process stops.
     pub(crate) async fn unpark(self: Arc<Self>) {
-        let mut backoff = Backoff::new();
+        let (mut backoff, mut stuck) = (Backoff::new(), Stuck::default());
         while !self.stop.is_stopping() {
             tokio::select! {
                 () = self.stop.soft().cancelled() => return,
@@ -41,7 +49,7 @@ impl Decoder {
                 () = tokio::time::sleep(LOOK) => {}
             }
             while self.goes_on() {
-                match self.next_number().await {
+                match self.next_number(&mut stuck).await {
                     Ok(true) => backoff.reset(),
                     Ok(false) => break,
                     Err(waiting) => {
@@ -54,11 +62,20 @@ impl Decoder {
     }
 
     /// One turn of the number that waits longest. `false` when none does.
-    async fn next_number(&self) -> Result<bool, Waiting> {
+    async fn next_number(&self, stuck: &mut Stuck) -> Result<bool, Waiting> {
         let Some(number) = park::claim(&self.db, self.holder, CLAIM_SECONDS).await? else {
             return Ok(false);
         };
-        let turn = self.turn(&number).instrument(trace::root_span("webhook.unpark")).await;
+        let patience = stuck.get(&number).copied().unwrap_or_default().patience();
+        let span = trace::root_span("webhook.unpark");
+        let turn = self.turn(&number, patience).instrument(span).await;
+        match &turn {
+            Ok(_) => drop(stuck.remove(&number)),
+            Err(waiting) if stuck.len() < MOST_STUCK || stuck.contains_key(&number) => {
+                stuck.entry(number.clone()).or_default().failed(waiting);
+            }
+            Err(_) => stuck.clear(),
+        }
         // The others first; a number that has to wait lets them pass for a while.
         let rest = match &turn {
             Ok(turn) if turn.finished => return Ok(true),
@@ -69,13 +86,15 @@ impl Decoder {
         turn.map(|_| true)
     }
 
-    async fn turn(&self, number: &str) -> Result<Turn, Waiting> {
-        let parked = within(park::oldest(&self.db, number, MAX_ITEMS).await?);
+    /// The last of the patience is for one item alone.
+    async fn turn(&self, number: &str, patience: Patience) -> Result<Turn, Waiting> {
+        let most = if patience == Patience::Last { 1 } else { MAX_ITEMS };
+        let parked = within(park::oldest(&self.db, number, most).await?);
         let batch = self.parked_batch(&parked).await?;
         let routes = Routes::load(&self.db, &batch.items, &self.keyring).await?;
         let of_item = |(item, parked)| keep_apart(routes.of_item(item, BehindParked::Go), parked);
         let targets = batch.items.iter().zip(&parked).map(of_item).collect();
-        let fates = self.apply(&batch, targets).await?;
+        let fates = self.apply(&batch, targets, patience).await?;
         let columns = columns(&parked, &fates);
         let progress = !columns.post_ids.is_empty();
         let number = [number.to_owned()];

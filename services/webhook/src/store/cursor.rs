@@ -31,6 +31,8 @@ pub(crate) struct Backlog {
     pub oldest: Option<OffsetDateTime>,
     /// Seconds since then by the database's clock.
     pub lag_seconds: Option<f64>,
+    /// When the newest decoded post was received, if it is still here.
+    pub newest: Option<OffsetDateTime>,
 }
 
 /// What a process asks for again and again, in one statement.
@@ -85,7 +87,9 @@ pub(crate) async fn backlog(db: &PgPool) -> sqlx::Result<Backlog> {
     sqlx::query_as!(
         Backlog,
         r#"
-        select min(oldest.received_at) as oldest, extract(epoch from webhook.now_() - min(oldest.received_at))::float8 as lag_seconds
+        select min(oldest.received_at) as oldest, extract(epoch from webhook.now_() - min(oldest.received_at))::float8 as lag_seconds,
+               (select max(last.received_at) from webhook.cursor c
+                cross join lateral (select p.received_at from webhook.post p where p.lane = c.lane and p.position = c.decoded limit 1) last) as newest
         from (
           select next.received_at
           from webhook.lane l join webhook.cursor c using (lane)

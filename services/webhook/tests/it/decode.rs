@@ -232,7 +232,7 @@ async fn busy_or_broken_siblings_quarantine_nothing() {
         suite.siblings.world().tracking_fails = (n % 2 == 1).then_some(code);
         instance.stored(&one_text("7", "1", &format!("wamid.{n}"))).await;
         // The second attempt shows that the first one changed nothing.
-        let tries = if code == Code::Internal { 4 } else { 2 };
+        let tries = if code == Code::Internal { 8 } else { 2 };
         eventually(LONG, async || suite.siblings.world().failures >= before + tries).await;
         assert_eq!(suite.accounts().await[0], n as i64, "{code:?}");
         if n == 0 {
@@ -247,6 +247,43 @@ async fn busy_or_broken_siblings_quarantine_nothing() {
     }
     assert_eq!(suite.accounts().await, [5, 5, 0, 0, 0, 0]);
     eventually(LONG, async || suite.siblings.world().reports.last() == Some(&None)).await;
+}
+
+#[tokio::test]
+async fn bad_items_at_a_lanes_head_are_set_aside_together_and_the_good_ones_behind_them_do_not_wait() {
+    let (suite, instance) = Suite::with_instance().await;
+    let number = Number::new("7", "1");
+    instance.push(vec![number.active()]).await;
+    let bad: Vec<String> = (0..20).map(|n| format!("wamid.BAD{n}")).collect();
+    let good: Vec<String> = (0..5).map(|n| format!("wamid.{n}")).collect();
+    suite.siblings.world().poison.extend(bad.iter().cloned());
+    let messages = bad.iter().chain(&good).map(|wamid| text(wamid, "x")).collect();
+    instance
+        .stored(&post(&[entry("7", &[change("1", messages, vec![])])]))
+        .await;
+    suite.settled().await;
+    assert_eq!(suite.accounts().await, [25, 5, 0, 0, 0, 20]);
+    assert_eq!(suite.siblings.recorded(), good);
+}
+
+#[tokio::test]
+async fn an_item_alone_that_a_sibling_fails_over_is_given_up_after_a_while() {
+    let (suite, instance) = Suite::with_instance().await;
+    let number = Number::new("7", "1");
+    instance.push(vec![number.active()]).await;
+    suite.siblings.world().poison.insert("wamid.BAD".to_owned());
+    instance.stored(&one_text("7", "1", "wamid.BAD")).await;
+    eventually(LONG * 5, async || suite.accounts().await[0] == 1).await;
+    assert_eq!(suite.accounts().await, [1, 0, 0, 0, 0, 1]);
+    instance.stored(&one_text("7", "1", "wamid.1")).await;
+    suite.settled().await;
+    assert_eq!(suite.siblings.recorded(), ["wamid.1"]);
+    // What was decoded last, poison or not, shows that webhooks come.
+    eventually(LONG, async || {
+        let reports = suite.siblings.world().newest.clone();
+        reports.first() == Some(&None) && reports.last().is_some_and(Option::is_some)
+    })
+    .await;
 }
 
 #[tokio::test]

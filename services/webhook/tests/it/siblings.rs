@@ -73,6 +73,8 @@ pub(crate) struct World {
     pub(crate) events: Vec<EventRecord>,
     /// When the oldest webhook was received, of each report.
     pub(crate) reports: Vec<Option<i64>>,
+    /// As above, of the newest decoded webhook.
+    pub(crate) newest: Vec<Option<i64>>,
     recorded: HashSet<Vec<u8>>,
 }
 
@@ -208,8 +210,10 @@ impl MessagingInternalService for Siblings {
         &self,
         request: Request<messaging::ReportIngestRequest>,
     ) -> Reply<messaging::ReportIngestResponse> {
-        let oldest = request.into_inner().oldest_pending_time.map(|at| at.seconds);
-        self.world().reports.push(oldest);
+        let request = request.into_inner();
+        let mut world = self.world();
+        world.reports.push(request.oldest_pending_time.map(|at| at.seconds));
+        world.newest.push(request.newest_decoded_time.map(|at| at.seconds));
         Ok(Response::new(messaging::ReportIngestResponse {}))
     }
 

@@ -105,6 +105,7 @@ fn said(event: &Event) -> String {
             Some(template) => format!("{:?}: {:?}", template.name, news.event),
             None => format!("{}: {:?} {:?}", news.waba_id, news.event, news.current),
         },
+        Some(Payload::UserErased(erased)) => erased.erasure_id.clone(),
         None => String::new(),
     }
 }

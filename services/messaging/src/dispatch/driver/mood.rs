@@ -1,4 +1,4 @@
-//! What a call tells about others than its message: who waits, and until when.
+//! What a call tells about others than its message: who waits, and until when. What an earlier owner of a number learned, or the owner of another number of the account, counts as well.
 
 use std::time::Instant;
 
@@ -7,21 +7,27 @@ use outeract_graph::fault::Scope;
 use super::Driver;
 use crate::dispatch::call::Mood;
 use crate::dispatch::scheduler::{LaneId, NumberId};
-use crate::projection::Connection;
+use crate::projection::{Brake, Connection};
+use crate::store::brake::{APP, NUMBER, NUMBER_CAMPAIGNS, WABA, WABA_CAMPAIGNS};
 
 impl Driver {
     pub(super) fn feel(&mut self, number: &NumberId, lane: LaneId, mood: Mood, now: Instant) {
-        let (scope, until, probe) = match mood {
+        let (scope, until, probe, reason) = match mood {
             Mood::Well => return self.scheduler.calm(number),
             Mood::Neutral | Mood::Free => return,
-            Mood::Slow { until } => {
+            Mood::Slow { until, reason } => {
                 // Many calls learn it together: those of one moment count once.
                 if !self.scheduler.braked(number, now) {
                     self.throttles.slow(number, now);
                 }
-                (Scope::Number, until, false)
+                (Scope::Number, until, false, reason)
             }
-            Mood::Wait { scope, until, probe } => (scope, until, probe),
+            Mood::Wait {
+                scope,
+                until,
+                probe,
+                reason,
+            } => (scope, until, probe, reason),
         };
         let name = match scope {
             Scope::Message => return,
@@ -57,6 +63,36 @@ impl Driver {
             }
         };
         metrics::counter!("messaging_brakes_total", "scope" => name).increment(1);
+        self.write_down(number, scope, Brake { until, probe }, reason);
+    }
+
+    /// For a number's next owner, and for the owners of the other numbers.
+    fn write_down(&self, number: &NumberId, scope: Scope, brake: Brake, reason: &'static str) {
+        let projection = &self.parts.line.projection;
+        let waba = || projection.of_number(number).map(|connection| connection.waba.clone());
+        let (scope, key) = match scope {
+            Scope::Message | Scope::Contact => return,
+            Scope::Number => (NUMBER, Some(number.to_string())),
+            Scope::NumberCampaigns => (NUMBER_CAMPAIGNS, Some(number.to_string())),
+            Scope::Waba => (WABA, waba()),
+            Scope::WabaCampaigns => (WABA_CAMPAIGNS, waba()),
+            Scope::App => (APP, Some(String::new())),
+        };
+        if let Some(key) = key {
+            projection.brake(scope, &key, brake, reason);
+        }
+    }
+
+    /// Heeds what is known to hold an owned number back.
+    pub(super) fn heed(&mut self, connection: &Connection) {
+        let held = self.parts.line.projection.brakes(connection);
+        let number = connection.number.as_str();
+        if let Some(Brake { until, probe }) = held.all {
+            self.scheduler.brake(number, until, probe);
+        }
+        if let Some(Brake { until, .. }) = held.campaigns {
+            self.scheduler.brake_bulk(number, until);
+        }
     }
 
     /// The numbers of a number's WhatsApp Business Account that are sent from here.

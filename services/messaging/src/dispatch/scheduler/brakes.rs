@@ -41,9 +41,13 @@ impl<C> Scheduler<C> {
 
     /// Nothing is sent from `number` until then. With `probe`, one message at a time after it, until one call shows that the trouble is over ([`Scheduler::calm`]).
     pub(crate) fn brake(&mut self, number: &str, until: Instant, probe: bool) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
+        let Some((key, entry)) = self.numbers.get_key_value(number) else {
             return;
         };
+        // Known already.
+        if entry.braked_until.is_some_and(|known| known >= until) && (entry.probing || !probe) {
+            return;
+        }
         let key = Arc::clone(key);
         if let Some(entry) = self.numbers.get_mut(number) {
             entry.braked_until = Some(entry.braked_until.map_or(until, |known| known.max(until)));
@@ -56,9 +60,12 @@ impl<C> Scheduler<C> {
 
     /// No campaign is sent from `number` until then.
     pub(crate) fn brake_bulk(&mut self, number: &str, until: Instant) {
-        let Some((key, _)) = self.numbers.get_key_value(number) else {
+        let Some((key, entry)) = self.numbers.get_key_value(number) else {
             return;
         };
+        if entry.bulk_braked_until.is_some_and(|known| known >= until) {
+            return;
+        }
         let key = Arc::clone(key);
         if let Some(entry) = self.numbers.get_mut(number) {
             entry.bulk_braked_until = Some(entry.bulk_braked_until.map_or(until, |known| known.max(until)));

@@ -1,13 +1,15 @@
 //! Everything that a message waits for.
 
-use outeract_domain::Submission;
+use outeract_domain::{Priority, Submission};
 use outeract_proto::connection::v1::ConnectionState;
 use outeract_proto::messaging::v1::Obstacle;
 use outeract_rpc::Fault;
+use time::OffsetDateTime;
 
 use super::Messaging;
 use crate::obstacle;
 use crate::problem;
+use crate::store::brake::{self, Standing};
 use crate::store::message::Message;
 use crate::store::run;
 use crate::store::waiting::{self, Waiting};
@@ -17,6 +19,8 @@ use crate::store::waiting::{self, Waiting};
 pub(super) struct Wait {
     pub(super) obstacles: Vec<Obstacle>,
     pub(super) held_by_operator: bool,
+    /// It is not tried before then.
+    pub(super) next_at: Option<OffsetDateTime>,
 }
 
 pub(super) async fn find(service: &Messaging, row: &Message) -> Result<Wait, Fault> {
@@ -25,7 +29,7 @@ pub(super) async fn find(service: &Messaging, row: &Message) -> Result<Wait, Fau
         Ok(Submission::Unknown) if row.held => {
             return Ok(Wait {
                 obstacles: vec![obstacle::held()],
-                held_by_operator: false,
+                ..Wait::default()
             });
         }
         _ => return Ok(Wait::default()),
@@ -38,10 +42,19 @@ pub(super) async fn find(service: &Messaging, row: &Message) -> Result<Wait, Fau
         patience
     ))?;
     // None: it left the queue in this very moment.
-    Ok(waiting.map(|waiting| wait(row, &waiting)).unwrap_or_default())
+    let Some(waiting) = waiting else {
+        return Ok(Wait::default());
+    };
+    let campaign = row.priority >= Priority::Bulk.code();
+    let brakes = run!(db, "brake.standing", |conn| brake::standing(
+        conn,
+        row.connection,
+        campaign
+    ))?;
+    Ok(wait(row, &waiting, &brakes))
 }
 
-fn wait(row: &Message, waiting: &Waiting) -> Wait {
+fn wait(row: &Message, waiting: &Waiting, brakes: &[Standing]) -> Wait {
     let mut obstacles = Vec::new();
     let held_by_operator = waiting.hold.is_some();
     obstacles.extend(waiting.hold.as_deref().map(obstacle::held_by_operator));
@@ -52,6 +65,7 @@ fn wait(row: &Message, waiting: &Waiting) -> Wait {
     } else if waiting.connection_paused == Some(true) {
         obstacles.push(obstacle::connection_paused());
     }
+    obstacles.extend(brakes.iter().map(obstacle::braked));
     if let Some(until) = waiting.ready_at {
         obstacles.push(match row.reason.as_deref() {
             Some(reason) => {
@@ -67,15 +81,16 @@ fn wait(row: &Message, waiting: &Waiting) -> Wait {
     if obstacles.is_empty() {
         obstacles.push(obstacle::turn());
     }
+    let next_at = brakes.iter().map(|brake| brake.until).chain(row.next_attempt_at).max();
     Wait {
         obstacles,
         held_by_operator,
+        next_at,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use time::OffsetDateTime;
     use time::macros::datetime;
     use uuid::Uuid;
 
@@ -120,7 +135,7 @@ mod tests {
     }
 
     fn reasons(row: &Message, waiting: &Waiting) -> Vec<(String, bool)> {
-        let wait = wait(row, waiting);
+        let wait = wait(row, waiting, &[]);
         wait.obstacles
             .into_iter()
             .map(|obstacle| (obstacle.reason, obstacle.retry_time.is_some()))
@@ -171,8 +186,20 @@ mod tests {
             hold: Some("an audit".to_owned()),
             ..free()
         };
-        let wait = wait(&row(None), &held);
+        let brake = Standing {
+            scope: brake::WABA,
+            until: LATER,
+            reason: "ACCOUNT_LOCKED".to_owned(),
+        };
+        let wait = wait(&row(None), &held, &[brake]);
         assert!(wait.held_by_operator);
-        assert_eq!(wait.obstacles[0].message, "an audit");
+        let told: Vec<_> = wait
+            .obstacles
+            .iter()
+            .map(|obstacle| obstacle.message.as_str())
+            .collect();
+        let braked =
+            "An answer of Meta's to another message holds the WhatsApp Business Account back: Meta locked the account.";
+        assert_eq!((told, wait.next_at), (vec!["an audit", braked], Some(LATER)));
     }
 }

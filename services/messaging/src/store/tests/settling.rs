@@ -1,6 +1,6 @@
 //! Rule 7: what becomes of outcomes that stay unknown.
 
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 
 use super::*;
 use crate::store::ingest;
@@ -17,13 +17,24 @@ impl World {
         message
     }
 
-    /// Time passes while decoding of webhooks is reported to be well.
+    /// Time passes while decoding of webhooks is reported to be well, and some come.
     async fn quiet(&self, minutes: i64) {
         for _ in 0..minutes * 6 {
-            ingest::report(&mut *self.conn().await, None).await.expect("reported");
+            self.ingested(self.time().await).await;
             self.database.advance(Duration::seconds(10)).await;
         }
-        ingest::report(&mut *self.conn().await, None).await.expect("reported");
+        self.ingested(self.time().await).await;
+    }
+
+    /// The newest decoded webhook came then.
+    async fn ingested(&self, at: OffsetDateTime) {
+        let mut conn = self.conn().await;
+        ingest::report(&mut conn, None, Some(at)).await.expect("reported");
+    }
+
+    async fn time(&self) -> OffsetDateTime {
+        let now = sqlx::query_scalar("SELECT messaging.now_()");
+        now.fetch_one(self.database.admin()).await.expect("a time")
     }
 
     async fn settle(&self, message: Uuid, attempt: i32) -> (Vec<Settled>, usize) {
@@ -150,18 +161,40 @@ async fn silence_proves_nothing_while_decoding_is_behind_or_not_reported() {
     world.quiet(2).await;
 
     // Then decoding is behind by more than 30 seconds: no longer, and counted from its recovery.
-    let now: time::OffsetDateTime = sqlx::query_scalar("SELECT messaging.now_()")
-        .fetch_one(world.database.admin())
-        .await
-        .expect("the time");
-    ingest::report(&mut *world.conn().await, Some(now - Duration::seconds(31)))
+    let now = world.time().await;
+    ingest::report(&mut *world.conn().await, Some(now - Duration::seconds(31)), Some(now))
         .await
         .expect("reported");
     assert_eq!(world.settle(message, 1).await, (Vec::new(), 0));
-    ingest::report(&mut *world.conn().await, Some(now - Duration::seconds(5)))
+    ingest::report(&mut *world.conn().await, Some(now - Duration::seconds(5)), Some(now))
         .await
         .expect("reported");
     assert_eq!(world.settle(message, 1).await, (Vec::new(), 0));
     world.quiet(11).await;
+    assert_eq!(world.settle(message, 1).await, (Vec::new(), 1));
+}
+
+#[tokio::test]
+async fn silence_proves_nothing_while_no_webhook_comes() {
+    let world = World::new().await;
+    let message = world.unknown(FAIL).await;
+    let begun = world.time().await;
+    for _ in 0..2 {
+        // Nothing waits to be decoded, for nothing comes: at first never, then not since a while after the attempt.
+        for _ in 0..66 {
+            ingest::report(&mut *world.conn().await, None, None)
+                .await
+                .expect("reported");
+            world.database.advance(Duration::seconds(10)).await;
+        }
+        ingest::report(&mut *world.conn().await, None, None)
+            .await
+            .expect("reported");
+        assert_eq!(world.settle(message, 1).await, (Vec::new(), 0));
+        world.ingested(begun + Duration::minutes(9)).await;
+    }
+    world.ingested(begun + Duration::minutes(1)).await;
+    assert_eq!(world.settle(message, 1).await, (Vec::new(), 0), "time runs forward");
+    world.ingested(world.time().await).await;
     assert_eq!(world.settle(message, 1).await, (Vec::new(), 1));
 }
