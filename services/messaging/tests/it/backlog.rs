@@ -9,12 +9,12 @@ use outeract_testkit::eventually;
 use crate::instance::Client;
 use crate::suite::{Number, SOON, Suite, id, recipient, request};
 
-/// Rows of messages whose content is gone: they take their turn, are found to be gone, and stay where they are. All of them are older than what is sent.
+/// Rows of messages whose content is gone: they take their turn, are found to be gone, and stay where they are. All of them are a day older than what is sent.
 async fn rows(suite: &Suite, number: &Number, count: i32, columns: &str) {
     sqlx::query(sqlx::AssertSqlSafe(format!(
         "INSERT INTO messaging.queue (phone_number_id, message_id, contact_id, connection_id, ready_at, updated_at, epoch, attempt, tries, state, priority,
                                       on_unknown, resends, unsettled, held, intent_at)
-         SELECT $1, (lpad(to_hex(1000000000000 + n), 12, '0') || '7' || repeat('0', 3) || 'a' || repeat('0', 15))::uuid, gen_random_uuid(), $2, {columns}
+         SELECT $1, (lpad(to_hex((extract(epoch FROM messaging.now_()) * 1000)::bigint - 86400000 + n), 12, '0') || '7' || repeat('0', 3) || 'a' || repeat('0', 15))::uuid, gen_random_uuid(), $2, {columns}
          FROM generate_series(1, $3) n"
     )))
     .bind(&number.id)

@@ -8,7 +8,7 @@ use outeract_e2e::{Api, Options, World, text_message};
 use outeract_proto::messaging::v1::{
     GetMessageRequest, Message, OnUnknown, SendMessageRequest, SendWait, SubmissionState,
 };
-use outeract_simulator::control::NewWorld;
+use outeract_simulator::control::{Inbound, NewWorld};
 use outeract_simulator::{Effect, Match, StatusDelays, Switches};
 use outeract_testkit::eventually;
 
@@ -34,7 +34,7 @@ fn to(recipient: &str) -> Match {
 async fn every_outcome_ends_as_it_should() {
     let settings = vec![(Service::Messaging, "MESSAGING_UNKNOWN_AFTER", "30s".to_owned())];
     let world = World::start("outcomes", &Options { settings }).expect("a world");
-    let (api, _, connections) = world
+    let (api, meta, connections) = world
         .connected("Outcomes", &NewWorld::default())
         .await
         .expect("a connection");
@@ -136,8 +136,27 @@ async fn every_outcome_ends_as_it_should() {
         .expect("a fault");
     let failed = send("+14155550004", OnUnknown::Fail).await;
 
-    // All four outcomes are unknown for half a minute, side by side.
-    eventually(WAIT, async || message(&api, &held.id).await.held).await;
+    // All four outcomes are unknown for half a minute, side by side, and until a webhook that came later shows that theirs would have come, too.
+    let hi = Inbound {
+        phone_number_id: meta.wabas[0].numbers[0].phone_number_id.clone(),
+        from: "+14155550008".to_owned(),
+        text: "hi".to_owned(),
+        ..Inbound::default()
+    };
+    let somebody_writes = async || {
+        drop(
+            world
+                .simulator
+                .inbound(std::slice::from_ref(&hi))
+                .await
+                .expect("written"),
+        )
+    };
+    eventually(WAIT, async || {
+        somebody_writes().await;
+        message(&api, &held.id).await.held && message(&api, &doubled.id).await.attempt == 2
+    })
+    .await;
     assert_eq!(message(&api, &held.id).await.state(), SubmissionState::Unknown);
     becomes(&resent.id, SubmissionState::Accepted).await;
     assert_eq!(message(&api, &resent.id).await.attempt, 2);
