@@ -144,13 +144,8 @@ async fn every_outcome_ends_as_it_should() {
         ..Inbound::default()
     };
     let somebody_writes = async || {
-        drop(
-            world
-                .simulator
-                .inbound(std::slice::from_ref(&hi))
-                .await
-                .expect("written"),
-        )
+        let written = world.simulator.inbound(std::slice::from_ref(&hi)).await;
+        written.expect("written");
     };
     eventually(WAIT, async || {
         somebody_writes().await;
