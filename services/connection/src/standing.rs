@@ -77,7 +77,8 @@ async fn take_in(
     let outcomes = reports
         .iter()
         .map(|report| notes.add(report, &accounts, desk.meta.app_id()))
-        .collect();
+        .collect::<Result<_, Fault>>()
+        .map_err(Error::Refused)?;
     let changed = notes.store(tx).await?;
     if !changed.is_empty() {
         let settled = store::settle(tx, &changed, false).await?;
@@ -146,9 +147,9 @@ fn name(state: i16) -> &'static str {
     ConnectionState::try_from(i32::from(state)).map_or("UNKNOWN", convert::state_name)
 }
 
-/// The connections of accounts, each with its number's digits.
+/// The connections of accounts, each with its number's digits; none for one whose number this process cannot open.
 #[derive(Debug, Default)]
-struct Accounts(HashMap<String, Vec<(Concerned, String)>>);
+struct Accounts(HashMap<String, Vec<(Concerned, Option<String>)>>);
 
 // === impl Accounts ===
 
@@ -157,33 +158,37 @@ impl Accounts {
         let mut accounts = Self::default();
         for one in concerned {
             let application = ApplicationId::from_uuid(one.application_id);
-            // One whose number cannot be opened hears only of what concerns the whole account, or names it by Meta's id.
-            let number = sealed::open_number(ring, application, one.id, &one.display_number_sealed).unwrap_or_default();
-            let digits = number.trim_start_matches('+').to_owned();
+            let number = sealed::open_number(ring, application, one.id, &one.display_number_sealed).ok();
+            let digits = number.map(|number| number.trim_start_matches('+').to_owned());
             accounts.0.entry(one.waba_id.clone()).or_default().push((one, digits));
         }
         accounts
     }
 
-    /// The connections that news concern; with `by_name`, none if they name no number.
-    fn concerned(&self, news: &AccountNews, by_name: bool) -> Vec<Uuid> {
+    /// The connections that news concern; with `by_name`, none if they name no number. An error where the number that they name may be one that cannot be opened: they wait for its key.
+    fn concerned(&self, news: &AccountNews, by_name: bool) -> Result<Vec<Uuid>, Fault> {
         let all = self.0.get(&news.waba_id).map_or(&[][..], Vec::as_slice);
-        let named = |(one, digits): &&(Concerned, String)| match (&*news.phone_number_id, &*news.phone_number) {
+        let by_number = news.phone_number_id.is_empty() && !news.phone_number.is_empty();
+        let known = |(_, digits): &(Concerned, Option<String>)| digits.as_ref() == Some(&news.phone_number);
+        if by_number && !all.iter().any(known) && all.iter().any(|(_, digits)| digits.is_none()) {
+            return Err(Fault::data_loss("a connection's number"));
+        }
+        let named = |(one, digits): &&(Concerned, Option<String>)| match (&*news.phone_number_id, &*news.phone_number) {
             ("", "") => !by_name,
-            ("", number) => digits == number,
+            ("", number) => digits.as_deref() == Some(number),
             (id, _) => one.phone_number_id == id,
         };
-        all.iter().filter(named).map(|(one, _)| one.id).collect()
+        Ok(all.iter().filter(named).map(|(one, _)| one.id).collect())
     }
 }
 
 // === impl Notes ===
 
 impl Notes {
-    fn add(&mut self, report: &Report, accounts: &Accounts, app: &str) -> ReportOutcome {
+    fn add(&mut self, report: &Report, accounts: &Accounts, app: &str) -> Result<ReportOutcome, Fault> {
         let Report { news, occurred_at } = report;
         if !accounts.0.contains_key(&news.waba_id) {
-            return ReportOutcome::NoConnection;
+            return Ok(ReportOutcome::NoConnection);
         }
         let mut outcome = ReportOutcome::Ignored;
         for said in news::read(news, *occurred_at, app) {
@@ -196,8 +201,8 @@ impl Notes {
                         ..AccountNews::default()
                     },
                     false,
-                ),
-                Said::Account(_) | Said::Number(_) => accounts.concerned(news, by_name),
+                )?,
+                Said::Account(_) | Said::Number(_) => accounts.concerned(news, by_name)?,
             };
             if ids.is_empty() {
                 outcome = ReportOutcome::NoConnection;
@@ -208,7 +213,7 @@ impl Notes {
                 self.note(id, said.clone(), *occurred_at);
             }
         }
-        outcome
+        Ok(outcome)
     }
 
     /// Of those of one second the last that came counts.

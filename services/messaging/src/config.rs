@@ -26,7 +26,7 @@ pub struct Config {
     pub graph_base_url: String,
     /// `GRAPH_API_VERSION`: its version.
     pub graph_api_version: String,
-    /// `MESSAGING_UNKNOWN_AFTER`: how long evidence about an UNKNOWN outcome is waited for before the message's policy settles it.
+    /// `MESSAGING_UNKNOWN_AFTER`: how long evidence about an UNKNOWN outcome is waited for before the message's policy settles it, given that webhooks come.
     pub unknown_after: Duration,
     /// `MESSAGING_MAX_REPLICAS`: most processes of this service at a time; while Redis is away each sends at its share of a number's rate.
     pub max_replicas: u32,

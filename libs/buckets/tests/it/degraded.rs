@@ -11,6 +11,11 @@ async fn a_killed_redis_leaves_half_of_this_process_s_share() {
     let mut server = RedisServer::start().await;
     let buckets = buckets(server.url(), 4);
     let wish = take("{1}:n", SLOW, 80, 100);
+    // Its first answer may be late on a busy machine, and would be given here instead.
+    eventually(Duration::from_secs(10), async || {
+        !buckets.take(&[take("{1}:other", SLOW, 80, 1)]).await[0].degraded
+    })
+    .await;
     assert_eq!(buckets.take(std::slice::from_ref(&wish)).await[0].granted, 80);
     server.kill();
 

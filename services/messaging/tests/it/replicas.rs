@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use crate::suite::{SOON, Suite, id, recipient, request, status_of};
 
-/// How many numbers each living process owns.
 /// Numbers that two processes share by their addresses: so many that neither goes without.
 const MANY: usize = 24;
 
+/// How many numbers each living process owns.
 async fn shares(suite: &Suite) -> HashMap<Uuid, i64> {
     sqlx::query_as::<_, (Uuid, i64)>("SELECT w.id, count(o.*) FROM messaging.worker w LEFT JOIN messaging.number_owner o ON o.worker = w.id WHERE w.expires_at > messaging.now_() GROUP BY w.id")
         .fetch_all(suite.database.admin())

@@ -141,7 +141,12 @@ fn outcome(
     let (attempts, tries, mut log) = match job {
         Job::First { .. } => (0, 0, Vec::new()),
         Job::Again(due) => {
-            let log = shared.vault.open_attempts(application, due.id, &due.attempt_log)?;
+            // The attempt was made: what cannot be read of those before it is no reason to make it again.
+            let log = shared.vault.open_attempts(application, due.id, &due.attempt_log);
+            let log = log.unwrap_or_else(|fault| {
+                tracing::warn!("Earlier attempts of a delivery cannot be read: {}", fault.message());
+                Vec::new()
+            });
             (due.attempts, due.tries, log)
         }
     };

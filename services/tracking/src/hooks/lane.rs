@@ -5,11 +5,11 @@ mod supply;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt as _};
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use futures_util::FutureExt as _;
 use outeract_domain::{ApplicationId, SubscriptionId};
 use outeract_proto::tracking::v1::Event;
 use outeract_rpc::Fault;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
@@ -53,18 +53,25 @@ pub(super) struct Lane {
     /// Retries may be due.
     due: bool,
     flying: usize,
-    steps: FuturesUnordered<BoxFuture<'static, Step>>,
+    /// Tasks of their own: what the lane waits for, a turn to read among it, may be what one of them has.
+    steps: JoinSet<Step>,
 }
 
 /// What has happened.
 enum Step {
     Landed(Result<Landed, (Job, Fault)>),
-    Recorded {
-        position: Option<i64>,
-        saved: i64,
-        kept: bool,
-        gone: bool,
-    },
+    Recorded { of: Of, saved: i64, kept: bool, gone: bool },
+}
+
+/// Whose outcome was recorded.
+#[derive(Clone, Copy)]
+enum Of {
+    /// That of the event at a position of the log.
+    First(i64),
+    /// That of a retry.
+    Again(Uuid),
+    /// None: a place in the log.
+    Nothing,
 }
 
 // === impl Lane ===
@@ -97,7 +104,7 @@ impl Lane {
             ahead: true,
             due: true,
             flying: 0,
-            steps: FuturesUnordered::new(),
+            steps: JoinSet::new(),
         }
     }
 
@@ -113,8 +120,8 @@ impl Lane {
             };
             self.step(pause).await;
         }
-        while let Some(step) = self.steps.next().await {
-            self.handle(step).await;
+        while let Some(step) = self.steps.join_next().await {
+            self.happened(step).await;
         }
         self.held.id
     }
@@ -129,13 +136,24 @@ impl Lane {
             }
         };
         let step = tokio::select! {
-            Some(step) = self.steps.next(), if !self.steps.is_empty() => Some(step),
+            Some(step) = self.steps.join_next() => Some(step),
             () = told.wake.notified() => None,
             () = paused => None,
             () = told.stop.cancelled() => None,
         };
         if let Some(step) = step {
-            self.handle(step).await;
+            self.happened(step).await;
+        }
+    }
+
+    async fn happened(&mut self, step: Result<Step, JoinError>) {
+        match step {
+            Ok(step) => self.handle(step).await,
+            Err(cause) => {
+                // Its outcome is nowhere: whoever takes the subscription next makes the attempt anew.
+                tracing::error!(%cause, "A delivery's task failed");
+                self.told.stop.cancel();
+            }
         }
     }
 
@@ -172,7 +190,7 @@ impl Lane {
         let destination = Arc::clone(&self.destination);
         let flight = fly(Arc::clone(&self.shared), self.whose, destination, places, job);
         self.flying += 1;
-        self.steps.push(flight.map(Step::Landed).boxed());
+        self.steps.spawn(flight.map(Step::Landed));
     }
 
     async fn handle(&mut self, step: Step) {
@@ -184,16 +202,16 @@ impl Lane {
                 tracing::warn!("Cannot prepare a delivery, again in a second: {}", fault.message());
                 self.breaker.hold(Instant::now(), AGAIN);
             }
-            Step::Recorded {
-                position,
-                saved,
-                kept,
-                gone,
-            } => {
-                if let Some(position) = position {
-                    self.open.remove(&position);
+            Step::Recorded { of, saved, kept, gone } => {
+                // What is not recorded is open still: no place saved from here on goes beyond it.
+                if kept {
+                    match of {
+                        Of::First(position) => drop(self.open.remove(&position)),
+                        Of::Again(id) => self.taken.retain(|taken| *taken != id),
+                        Of::Nothing => {}
+                    }
+                    self.saved = self.saved.max(saved);
                 }
-                self.saved = self.saved.max(saved);
                 if gone {
                     self.disable(GONE).await;
                 }
@@ -222,19 +240,21 @@ impl Lane {
             self.told.stop.cancel();
         }
         let pending = landed.outcome.kind == PENDING;
-        if landed.position.is_some() {
+        let of = if let Some(position) = landed.position {
             self.waiting += i64::from(pending);
+            Of::First(position)
         } else {
-            self.taken.retain(|id| *id != landed.outcome.id);
             self.waiting -= i64::from(!pending);
-        }
+            // It is due in the database until its outcome is there.
+            Of::Again(landed.outcome.id)
+        };
         let note = Note {
             subscription: self.held.id,
             epoch: self.held.epoch,
             position: self.place(landed.position),
             outcome: Some(landed.outcome),
         };
-        self.record(landed.position, gone, note);
+        self.record(of, gone, note);
     }
 
     /// Puts back what was not begun: it keeps its place before all that comes after it.
@@ -264,22 +284,22 @@ impl Lane {
                 position,
                 outcome: None,
             };
-            self.record(None, false, note);
+            self.record(Of::Nothing, false, note);
         }
     }
 
-    fn record(&mut self, position: Option<i64>, gone: bool, note: Note) {
+    fn record(&mut self, of: Of, gone: bool, note: Note) {
         let shared = Arc::clone(&self.shared);
         let saved = note.position;
         let recorded = async move {
             Step::Recorded {
-                position,
+                of,
                 saved,
                 kept: enter(&shared, note).await,
                 gone,
             }
         };
-        self.steps.push(recorded.boxed());
+        self.steps.spawn(recorded);
     }
 
     async fn disable(&mut self, reason: i16) {

@@ -241,3 +241,49 @@ async fn deliveries_are_sent_again_one_a_range_or_all_that_failed() {
         (Code::InvalidArgument, Some(ErrorReason::InvalidField))
     );
 }
+
+#[tokio::test]
+async fn many_that_are_due_together_are_each_sent_again_once() {
+    const MANY: i32 = 100;
+    let (suite, instance) = started().await;
+    let app = suite.app();
+    let mut hooks = instance.hooks(&app).await;
+    let receiver = Receiver::new(Answer::Status(200)).await;
+    let id = create(&mut hooks, &receiver.url()).await.id;
+    instance
+        .record((1..=MANY as u32).map(|n| app.inbound(n)).collect())
+        .await;
+    let made = async || -> i64 {
+        sqlx::query_scalar("SELECT coalesce(sum(attempts), 0)::bigint FROM tracking.delivery")
+            .fetch_one(suite.db.admin())
+            .await
+            .unwrap()
+    };
+    eventually(LONG, async || made().await == i64::from(MANY)).await;
+    let all = RedeliverRange {
+        start_time: Some(Timestamp { seconds: 0, nanos: 0 }),
+        end_time: Some(Timestamp {
+            seconds: 4_000_000_000,
+            nanos: 0,
+        }),
+    };
+    let request = RedeliverRequest {
+        subscription_id: id.clone(),
+        which: Some(Which::Range(all)),
+        page_token: String::new(),
+    };
+    assert_eq!(hooks.redeliver(request).await.unwrap().into_inner().scheduled, MANY);
+    // Nothing waits any more, and as many arrived as were made.
+    eventually(LONG, async || {
+        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM tracking.retry")
+            .fetch_one(suite.db.admin())
+            .await
+            .unwrap();
+        waiting == 0
+    })
+    .await;
+    assert_eq!(
+        (made().await, receiver.received().len()),
+        (i64::from(2 * MANY), 2 * MANY as usize)
+    );
+}

@@ -27,7 +27,13 @@ pub(super) fn events(
     let Some(news) = news else { return Ok(Vec::new()) };
     // Meta's id of the number has led to its connection already.
     let by_id = !item.place.phone_number_id.is_empty();
-    let mut concerned: Vec<_> = destinations.iter().filter(|to| by_id || concerns(&news, to)).collect();
+    let own = destinations
+        .windows(2)
+        .all(|two| two[0].application == two[1].application);
+    let mut concerned: Vec<_> = destinations
+        .iter()
+        .filter(|to| by_id || concerns(&news, to, own))
+        .collect();
     concerned.sort_by_key(|to| to.application.uuid());
     let payload = payload(&account.field, &item.waba_id, &news);
     let events = concerned.chunk_by(|one, other| one.application == other.application);
@@ -48,10 +54,11 @@ pub(super) fn events(
         .collect())
 }
 
-/// News that name a number concern its connection alone. Of a connection whose number is not known, it is not known whether they do.
-fn concerns(news: &News, to: &Destination) -> bool {
+/// News that name a number concern its connection alone. Of a connection whose number is not known, it is not known whether they do: they may as long as all connections are one application's
+/// `own`, for no application hears of another's number.
+fn concerns(news: &News, to: &Destination, own: bool) -> bool {
     let digits = to.business.trim_start_matches('+');
-    news.number.is_empty() || digits.is_empty() || digits == news.number
+    news.number.is_empty() || digits == news.number || (own && digits.is_empty())
 }
 
 fn payload(field: &str, waba_id: &str, news: &News) -> AccountPayload {

@@ -10,7 +10,7 @@ use sqlx::PgPool;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::load::{Told, index_of, locked};
+use super::load::{TOLD_AGAIN, Told, index_of, locked};
 use crate::Api;
 
 /// The number of a message → its id, as the client was promised it.
@@ -148,6 +148,14 @@ pub(super) async fn heard(told: &Told, owed: &HashMap<String, BTreeSet<String>>,
     let deadline = Instant::now() + SETTLES;
     loop {
         let lacking = lacking(told, owed);
+        let again = locked(told)
+            .values()
+            .filter(|events| events.contains(TOLD_AGAIN))
+            .count();
+        ensure!(
+            again == 0,
+            "of {again} messages events were told again that had been acknowledged"
+        );
         let messages = locked(told)
             .values()
             .filter(|events| events.contains("message.outbound"))

@@ -1,6 +1,6 @@
 //! The load: an application that sends at a steady rate, another part of it that follows the event stream, and an eye on the rate.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +29,9 @@ pub struct Load {
 
 /// What the client was promised: the number of a message → its id.
 pub(super) type Promised = Arc<Mutex<HashMap<usize, String>>>;
+/// Stands among a message's event types if the stream told an event of it again that was acknowledged.
+pub(super) const TOLD_AGAIN: &str = "told again";
+
 /// What the event stream told: message → event types.
 pub(super) type Told = Arc<Mutex<HashMap<String, BTreeSet<String>>>>;
 
@@ -82,6 +85,7 @@ pub(super) async fn send(api: Api, connections: Vec<String>, promised: Promised,
 
 /// Follows the event stream over every break, from where it was acknowledged.
 pub(super) async fn follow(api: Api, told: Told) {
+    let mut acknowledged = HashSet::new();
     loop {
         let request = StreamEventsRequest {
             consumer: "ledgers".to_owned(),
@@ -94,13 +98,19 @@ pub(super) async fn follow(api: Api, told: Told) {
         };
         let mut stream = stream.into_inner();
         while let Some(Ok(batch)) = stream.next().await {
+            let mut ids = Vec::with_capacity(batch.events.len());
             for event in batch.events {
+                let again = acknowledged.contains(&event.id).then(|| TOLD_AGAIN.to_owned());
+                ids.push(event.id.clone());
                 let message = if event.origin_event_id.is_empty() {
                     event.id
                 } else {
                     event.origin_event_id
                 };
-                locked(&told).entry(message).or_default().insert(event.event_type);
+                let mut told = locked(&told);
+                told.entry(message)
+                    .or_default()
+                    .extend(again.into_iter().chain([event.event_type]));
             }
             let acknowledge = AcknowledgeEventsRequest {
                 consumer: "ledgers".to_owned(),
@@ -110,6 +120,7 @@ pub(super) async fn follow(api: Api, told: Told) {
             if api.events.clone().acknowledge_events(acknowledge).await.is_err() {
                 break;
             }
+            acknowledged.extend(ids);
         }
     }
 }

@@ -62,7 +62,8 @@ impl Lane {
         let filter = Filter::parse(row.patterns.as_slice(), &mut Vec::new());
         if self.loaded.is_none() {
             (self.read, self.saved) = (row.position, row.position);
-        } else if filter != self.filter {
+        } else {
+            // Other patterns may choose others; and whose user was erased meanwhile says less now.
             self.unread();
         }
         self.filter = filter;
@@ -74,8 +75,10 @@ impl Lane {
     fn unread(&mut self) {
         if let Some((first, _)) = self.events.front() {
             self.read = first - 1;
-            self.open.split_off(first);
-            self.events.clear();
+            // What is under way may come after one that was given back: it stays open.
+            for (position, _) in self.events.drain(..) {
+                self.open.remove(&position);
+            }
             self.ahead = true;
         }
     }
