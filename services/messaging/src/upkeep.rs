@@ -45,7 +45,11 @@ async fn tidy(db: &PgPool, worker: Uuid, first: bool) -> Result<(), DbError> {
     let mut conn = db.acquire().await?;
     let mine = upkeep::lease(&mut conn, "tidy", worker, PARTITIONS.as_secs_f64() * 1.5).await?;
     if mine || first {
-        retire(&mut conn).await?;
+        // What is not ended keeps its partition; the rest of the upkeep need not wait for that.
+        if let Err(cause) = retire(&mut conn).await {
+            tracing::warn!(%cause, "Messages that have waited for too long are not ended yet, and no partition goes or comes before they are");
+            return tidy_up(&mut conn, mine).await;
+        }
         let strays = upkeep::maintain_partitions(&mut conn).await?;
         metrics::gauge!("messaging_default_partition_rows").set(strays as f64);
         if strays > 0 {
@@ -55,8 +59,12 @@ async fn tidy(db: &PgPool, worker: Uuid, first: bool) -> Result<(), DbError> {
             );
         }
     }
+    tidy_up(&mut conn, mine).await
+}
+
+async fn tidy_up(conn: &mut PgConnection, mine: bool) -> Result<(), DbError> {
     if mine {
-        let purged = purge(&mut conn).await?;
+        let purged = purge(conn).await?;
         tracing::debug!(purged, "Purged what has served its time");
     }
     Ok(())

@@ -21,7 +21,7 @@ const MESSAGES: i64 = 100;
 impl Eraser {
     /// Cancels what waits, before the contact is gone: what the user did not want must not go out for want of knowing it.
     pub(super) async fn cancel(&self, job: &Job) -> Result<(), Trouble> {
-        let waiting = self.waiting(job).await?;
+        let waiting = self.waiting(job, true).await?;
         if self.withdraw(job, &waiting).await? {
             return self.go_on(job, job.here()).await;
         }
@@ -68,7 +68,7 @@ impl Eraser {
 
     /// Waits until no message to the contact is on its way and its events are recorded. What nobody knows the outcome of is given up: evidence of an acceptance still counts.
     pub(super) async fn drain(&self, job: &Job) -> Result<(), Trouble> {
-        let waiting = self.waiting(job).await?;
+        let waiting = self.waiting(job, false).await?;
         if self.withdraw(job, &waiting).await? {
             return self.go_on(job, job.here()).await;
         }
@@ -80,10 +80,11 @@ impl Eraser {
         self.go_on(job, job.to(step::MESSAGES)).await
     }
 
-    async fn waiting(&self, job: &Job) -> Result<Vec<Waiting>, Trouble> {
+    async fn waiting(&self, job: &Job, queued: bool) -> Result<Vec<Waiting>, Trouble> {
         Ok(run!(self.db, "erase.waiting", |conn| data::waiting(
             conn,
             &job.contacts,
+            queued,
             MESSAGES
         ))?)
     }

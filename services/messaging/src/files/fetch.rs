@@ -8,9 +8,11 @@ mod meta;
 mod tell;
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use outeract_domain::ApplicationId;
 use outeract_graph::Client;
 use outeract_rpc::Channel;
@@ -196,7 +198,14 @@ impl Fetcher {
         let needs = Arc::clone(&self.needs);
         self.needs.tasks.spawn("files.fetch.try", OnExit::Continue, async move {
             let lease = file.lease;
-            attempt::run(&needs, file).await;
+            // Should it panic, its lease runs out and the file is tried again, here or elsewhere.
+            if AssertUnwindSafe(attempt::run(&needs, file))
+                .catch_unwind()
+                .await
+                .is_err()
+            {
+                tracing::error!("Fetching a file panicked");
+            }
             // In a process that stops nobody listens.
             let _ = done.send(lease).await;
         });

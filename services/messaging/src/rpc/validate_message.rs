@@ -1,6 +1,7 @@
 //! `ValidateMessage`: everything that stands in a message's way, without storing or sending it.
 
 use outeract_events::timestamp;
+use outeract_proto::connection::v1::ConnectionState;
 use outeract_proto::messaging::v1::{Obstacle, ValidateMessageRequest, ValidateMessageResponse};
 use outeract_proto::reason_str;
 use outeract_rpc::{Fault, Reply, caller};
@@ -68,6 +69,8 @@ async fn standing(service: &Messaging, order: &Order) -> Result<Vec<Obstacle>, F
     let held = service.projection.hold(connection);
     obstacles.extend(held.map(|why| obstacle::held_by_operator(&why)));
     obstacles.extend(connection.paused.then(obstacle::connection_paused));
+    let restricted = connection.state == ConnectionState::Restricted;
+    obstacles.extend(restricted.then(obstacle::connection_restricted));
     obstacles.extend(order.terms.send_at.map(obstacle::scheduled));
     Ok(obstacles)
 }

@@ -114,17 +114,25 @@ pub(crate) async fn numbers(conn: &mut PgConnection, application: Uuid) -> sqlx:
     .await
 }
 
-/// Messages to these contacts in the queue, at most `limit`.
-pub(crate) async fn waiting(conn: &mut PgConnection, contacts: &[Uuid], limit: i64) -> sqlx::Result<Vec<Waiting>> {
+/// Messages to these contacts in the queue, all of them or those that wait for their turn, at most `limit`.
+pub(crate) async fn waiting(
+    conn: &mut PgConnection,
+    contacts: &[Uuid],
+    queued: bool,
+    limit: i64,
+) -> sqlx::Result<Vec<Waiting>> {
     sqlx::query_as!(
         Waiting,
         r#"
         SELECT q.phone_number_id AS number, q.message_id AS message, q.connection_id AS connection, q.state, q.attempt
         FROM unnest($1::uuid[]) AS asked (id)
-        CROSS JOIN LATERAL (SELECT * FROM messaging.queue q WHERE q.contact_id = asked.id ORDER BY q.place LIMIT $2) q
-        LIMIT $2
+        CROSS JOIN LATERAL (
+            SELECT * FROM messaging.queue q WHERE q.contact_id = asked.id AND (q.state = 1 OR NOT $2) ORDER BY q.place LIMIT $3
+        ) q
+        LIMIT $3
         "#,
         contacts,
+        queued,
         limit,
     )
     .fetch_all(conn)

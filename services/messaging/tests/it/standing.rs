@@ -5,7 +5,8 @@ use outeract_proto::connection::v1::ConnectionState;
 use outeract_proto::messaging::internal::v1::item::Kind;
 use outeract_proto::messaging::internal::v1::{AccountItem, ItemOutcome};
 use outeract_proto::messaging::v1::{
-    GetConversationWindowRequest, SendTypingIndicatorRequest, SubmissionState, send_typing_indicator_request,
+    GetConversationWindowRequest, SendTypingIndicatorRequest, SubmissionState, ValidateMessageRequest,
+    send_typing_indicator_request,
 };
 use outeract_proto::r#type::v1::ErrorReason;
 use outeract_rpc::reason;
@@ -28,14 +29,20 @@ async fn messages_wait_while_the_account_is_restricted_and_go_out_when_it_is_not
     let instance = suite.start().await;
     let mut client = instance.client(&suite.key).await;
     let number = &suite.numbers[0];
+    // The account's templates are read at the start: that is not counted.
+    suite.templates_known().await;
     suite
         .change(&instance, number, |connection| {
             connection.state = ConnectionState::Restricted.into();
         })
         .await;
-    // The account's templates are read at the start: that is not counted.
-    suite.templates_known().await;
     let calls = suite.meta.stats().await.expect("stats").calls;
+    let asked = ValidateMessageRequest {
+        message: Some(request(number, "+14155551234")),
+    };
+    let foreseen = client.validate_message(asked).await.expect("read").into_inner();
+    assert!(foreseen.storable);
+    assert_eq!(foreseen.obstacles[0].reason, "CONNECTION_NOT_ACTIVE");
     // The caller is answered at once, with what it waits for.
     let answer = client.send_message(request(number, "+14155551234")).await;
     let answer = answer.expect("stored").into_inner();

@@ -71,7 +71,7 @@ impl Files {
             contact: medium.contact,
             event: medium.event.uuid(),
             // What is no id is none that Meta knows.
-            media_id: if media.media_id.len() <= ID {
+            media_id: if media.media_id.len() <= ID && !media.media_id.contains('\0') {
                 &media.media_id
             } else {
                 ""
